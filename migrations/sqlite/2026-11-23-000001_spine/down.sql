@@ -1,0 +1,13 @@
+DROP TABLE rooms;
+DROP TABLE clearances;
+DROP TABLE stock_ticks;
+DROP TABLE price_ticks;
+DROP TABLE products;
+DROP TABLE markets;
+DROP TABLE idempotency;
+DROP TABLE tickets;
+DROP TABLE api_keys;
+DROP TABLE checkpoints;
+DROP TABLE event_blocks;
+DROP TABLE events;
+DROP TABLE log_head;

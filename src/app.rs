@@ -1,0 +1,299 @@
+//! The whole service, put together.
+
+use crate::auth::{Gate, KeyWatch, Secret};
+use crate::catalogue::Names;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::{self, Db};
+use crate::events::{Hub, Log, Publisher, Readers, Setting};
+use crate::http::RequestSpan;
+use crate::limits::{Limits, Tidy};
+use crate::ops::Doctor;
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use crate::transports::Directory;
+use crate::{
+    auth, catalogue, clearance, dashboard, http, import, limits, listings, ops, prices, rooms,
+    stock, transports, writes,
+};
+use actix_cors::Cors;
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::web::{Data, ServiceConfig};
+use actix_web::{App, HttpServer};
+use actix_web_lab::middleware::CatchPanic;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing_actix_web::TracingLogger;
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] db::Error),
+    /// The secret, or an address.
+    #[error("{0}: {1}")]
+    Io(&'static str, #[source] io::Error),
+    /// The schema is of another release.
+    #[error("the database lacks the migrations {0}; run `teawire migrate`")]
+    Unmigrated(String),
+}
+
+/// A service that runs.
+pub struct Service {
+    /// Where shoppers and merchants come in.
+    pub address: SocketAddr,
+    /// Where the operator looks in.
+    pub ops_address: SocketAddr,
+    /// To change things from within, as the demo does.
+    pub publisher: Publisher,
+    /// To look things up from within.
+    pub db: Db,
+    /// The two servers; each is done when it has stopped.
+    pub servers: (Server, Server),
+    stop: watch::Sender<bool>,
+    tasks: Tasks,
+    writer: JoinHandle<()>,
+    shutdown: Duration,
+}
+
+/// Opens the database of `config`, brought up to date unless `migrate` is false.
+pub fn open_database(config: &Config, migrate: bool) -> Result<Db, StartError> {
+    let url: db::Url = config.database_url.parse()?;
+    let mut conn = url.connect()?;
+    if migrate {
+        for name in db::migrate(&mut conn)? {
+            tracing::info!(migration = name, "migrated");
+        }
+    } else {
+        let pending = db::pending(&mut conn)?;
+        if !pending.is_empty() {
+            return Err(StartError::Unmigrated(pending.join(", ")));
+        }
+    }
+    Ok(Db::open(&url, config.database.read_connections)?)
+}
+
+/// Starts the service of `config`. Call it on a tokio runtime.
+pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartError> {
+    let metrics = Metrics::default();
+    let tasks = Tasks::default();
+    let (stop, stopping) = watch::channel(false);
+    let secret = Secret::load(&config.auth, db.url())
+        .map_err(|err| StartError::Io("the secret for tokens", err))?;
+    let gate = Gate::new(config.auth.clone(), secret, db.clone(), clock.clone());
+    let limits = Limits::new(config.limits.clone(), &metrics);
+    let setting = Setting {
+        db: db.clone(),
+        config: config.events.clone(),
+        streams: config.streams.clone(),
+        gate: gate.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        stopping: stopping.clone(),
+    };
+    let Log { publisher, readers, writer } = Log::open(setting, &tasks)?;
+
+    let unasked = watch::Sender::new(0).subscribe();
+    tasks.spawn(KeyWatch(gate.clone()), Duration::from_secs(1), unasked.clone());
+    tasks.spawn(Tidy(limits.clone()), Duration::from_secs(30), unasked.clone());
+    tasks.spawn(writes::Forget(publisher.clone()), Duration::from_secs(600), unasked.clone());
+    let timer =
+        clearance::Timer { db: db.clone(), publisher: publisher.clone(), clock: clock.clone() };
+    tasks.spawn(timer, Duration::from_millis(500), unasked);
+
+    let doctor = Doctor { readers: readers.clone(), publisher: publisher.clone(), stopping };
+    let directory: Arc<dyn Directory> = Arc::new(Names::new(db.clone()));
+    let parts = Parts {
+        readers,
+        db: Data::new(db.clone()),
+        gate: Data::new(gate),
+        limits: Data::new(limits),
+        publisher: Data::new(publisher.clone()),
+        directory: Data::new(directory),
+        doctor: Data::new(doctor),
+        metrics: Data::new(metrics),
+        http: Data::new(config.http.clone()),
+        streams: Data::new(config.streams.clone()),
+    };
+    let bind = |address: SocketAddr| {
+        let listener = listen(address, 4096).map_err(|err| StartError::Io("an address to listen on", err))?;
+        let address = listener.local_addr().map_err(|err| StartError::Io("an address", err))?;
+        Ok::<_, StartError>((listener, address))
+    };
+    let (listener, address) = bind(config.listen)?;
+    let (ops_listener, ops_address) = bind(config.ops_listen)?;
+    let failed = |err| StartError::Io("the server", err);
+    let public = public_server(config, parts.clone(), listener).map_err(failed)?;
+    let operators = ops_server(parts, ops_listener).map_err(failed)?;
+    let shutdown = Duration::from_secs(config.shutdown_seconds);
+    let servers = (public, operators);
+    Ok(Service { address, ops_address, publisher, db, servers, stop, tasks, writer, shutdown })
+}
+
+/// The pieces that handlers take.
+#[derive(Clone)]
+struct Parts {
+    readers: Readers,
+    db: Data<Db>,
+    gate: Data<Gate>,
+    limits: Data<Limits>,
+    publisher: Data<Publisher>,
+    directory: Data<Arc<dyn Directory>>,
+    doctor: Data<Doctor>,
+    metrics: Data<Metrics>,
+    http: Data<http::Config>,
+    streams: Data<crate::events::StreamsConfig>,
+}
+
+impl Parts {
+    fn put(&self, service: &mut ServiceConfig) {
+        service
+            .app_data(self.db.clone())
+            .app_data(self.gate.clone())
+            .app_data(self.limits.clone())
+            .app_data(self.publisher.clone())
+            .app_data(self.directory.clone())
+            .app_data(self.doctor.clone())
+            .app_data(self.metrics.clone())
+            .app_data(self.http.clone())
+            .app_data(self.streams.clone());
+    }
+}
+
+fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+fn public_server(config: &Config, parts: Parts, listener: TcpListener) -> io::Result<Server> {
+    let write_time = Duration::from_secs(config.streams.write_seconds);
+    let origins = config.http.allowed_origins.clone();
+    let workers = match config.http.workers {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        workers => workers,
+    };
+    let server = HttpServer::new(move || {
+        // One for each thread, on the thread.
+        let hub = Hub::start(parts.readers.clone());
+        App::new()
+            .app_data(hub)
+            .configure(|service| parts.put(service))
+            .configure(transports::routes)
+            .configure(prices::routes)
+            .configure(stock::routes)
+            .configure(clearance::routes)
+            .configure(listings::routes)
+            .configure(catalogue::routes)
+            .configure(import::routes)
+            .configure(rooms::routes)
+            .configure(auth::routes)
+            .configure(ops::routes)
+            .configure(dashboard::routes)
+            .wrap(from_fn(limits::guard_reads))
+            .wrap(CatchPanic::default())
+            .wrap(from_fn(http::finish))
+            .wrap(cors(&origins))
+            .wrap(Compress::default())
+            .wrap(TracingLogger::<RequestSpan>::new())
+    })
+    .workers(workers)
+    .max_connections(config.http.connections)
+    .tcp_nodelay(true)
+    // A client that has gone is noticed when it goes, not two writes later.
+    .h1_allow_half_closed(false)
+    .client_request_timeout(Duration::from_secs(config.http.head_seconds))
+    .client_disconnect_timeout(Duration::from_secs(1))
+    .keep_alive(Duration::from_secs(75))
+    .shutdown_timeout(config.shutdown_seconds.max(2) - 1)
+    .disable_signals()
+    .on_connect(move |io, _| {
+        if let Some(stream) = io.downcast_ref::<actix_web::rt::net::TcpStream>() {
+            // actix never gives up on a peer that does not read; the kernel does.
+            let socket = socket2::SockRef::from(stream);
+            #[cfg(target_os = "linux")]
+            let _ = socket.set_tcp_user_timeout(Some(write_time));
+            // Bounds what the kernel holds for one that reads slowly.
+            let _ = socket.set_send_buffer_size(128 * 1024);
+            let _ = write_time;
+        }
+    })
+    .listen(listener)?
+    .run();
+    Ok(server)
+}
+
+fn ops_server(parts: Parts, listener: TcpListener) -> io::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .configure(|service| parts.put(service))
+            .configure(ops::ops_routes)
+            .wrap(CatchPanic::default())
+            .wrap(from_fn(http::finish))
+            .wrap(TracingLogger::<RequestSpan>::new())
+    })
+    .workers(1)
+    .shutdown_timeout(1)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    Ok(server)
+}
+
+/// Pages of these origins may use the interface; without any, browsers keep
+/// pages of others out by themselves.
+fn cors(origins: &[String]) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "DELETE"])
+        .allowed_headers(["authorization", "content-type", "last-event-id", "idempotency-key", "if-match", "accept-language"])
+        .expose_headers(["x-request-id", "retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "idempotency-replayed", "etag"])
+        .supports_credentials()
+        .block_on_origin_mismatch(false)
+        .max_age(3600);
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
+
+impl Service {
+    /// The handles with which its servers are stopped.
+    pub fn handles(&self) -> (ServerHandle, ServerHandle) {
+        (self.servers.0.handle(), self.servers.1.handle())
+    }
+
+    /// Runs until `signal` comes, and stops in two steps: first whoever asks
+    /// is told that it is not ready, streams that they may come back, polls
+    /// that there is nothing; then the servers end, and last the writer, when
+    /// all that was begun is done.
+    pub async fn run_until(self, signal: impl Future<Output = ()>) {
+        let (public, operators) = self.handles();
+        let Service { servers, stop, tasks, writer, publisher, shutdown, .. } = self;
+        let serving = tokio::spawn(async move { tokio::join!(servers.0, servers.1) });
+        signal.await;
+        tracing::info!("stopping");
+        let _ = stop.send(true);
+        // A moment for those in front to notice that it is not ready, and for
+        // streams to be told: actix stops accepting as soon as it is told to stop.
+        tokio::time::sleep((shutdown / 10).min(Duration::from_secs(1))).await;
+        let end = async {
+            public.stop(true).await;
+            tasks.stop().await;
+            operators.stop(false).await;
+        };
+        if tokio::time::timeout(shutdown, end).await.is_err() {
+            tracing::warn!("not everything ended in time");
+        }
+        serving.abort();
+        let _ = serving.await;
+        drop(publisher);
+        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        tracing::info!("stopped");
+    }
+}

@@ -1,0 +1,29 @@
+use super::{Caller, Gate};
+use crate::clock::rfc3339;
+use crate::http::{Problem, resource};
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use actix_web::web::{self, Data, ServiceConfig};
+use serde_json::json;
+
+/// `/v1/me`.
+pub fn routes(service: &mut ServiceConfig) {
+    service.service(resource("/v1/me", [(Method::GET, || web::to(get_me))]));
+}
+
+/// `GET /v1/me`: who the caller is taken for.
+async fn get_me(caller: Caller, gate: Data<Gate>) -> Result<HttpResponse, Problem> {
+    let body = match &caller {
+        Caller::Anonymous => json!({ "role": "anonymous", "server_time": rfc3339(gate.now()) }),
+        Caller::Known(identity) => json!({
+            "sub": identity.sub,
+            "role": identity.role,
+            "merchant": identity.merchant,
+            "key_id": identity.key_id,
+            "expires_at": identity.expires.map(rfc3339),
+            "topics": identity.topics,
+            "server_time": rfc3339(gate.now()),
+        }),
+    };
+    Ok(HttpResponse::Ok().content_type("application/json").body(format!("{body}\n")))
+}

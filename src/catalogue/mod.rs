@@ -1,0 +1,79 @@
+//! What is sold, and where: categories, markets, products.
+//!
+//! This is the reading side and the words; what a merchant writes stands in
+//! the modules above, one for each subject.
+
+mod category;
+mod details;
+mod directory;
+mod facts;
+mod market;
+mod product;
+mod routes;
+mod rows;
+/// Rows in and out.
+pub mod store;
+mod text;
+mod unit;
+
+pub use category::{CATEGORIES, Category};
+pub use details::{Details, MOST_STOCK, NewProduct, within};
+pub use directory::Names;
+pub use facts::{ProductArrived, ProductUpdated, ProductWithdrawn};
+pub use market::{NewUpdate, unknown_market, update_market};
+pub use product::{Heading, as_time, as_time_opt};
+pub use rows::{Clearance, Market, Product};
+pub use routes::{get_product, get_products, routes};
+pub use text::{clean, clean_opt, id as parse_id};
+pub use unit::Unit;
+
+use crate::auth::Writer;
+use crate::db::{self, Conn};
+use crate::events::{self, Tx};
+use crate::refusal::{Class, Refusal};
+
+/// The product called `id`, if `writer` may write it.
+///
+/// # Errors
+/// `unknown_product`; `not_yours`; `product_withdrawn` unless `withdrawn` is
+/// all right.
+pub fn owned(
+    tx: &mut Tx<'_>,
+    writer: &Writer,
+    id: &str,
+    withdrawn: bool,
+) -> events::Result<Product> {
+    let Some(product) = store::find(tx.read(), id)? else {
+        return Err(unknown_product(tx.read(), "product", id)?.into());
+    };
+    if writer.merchant.as_ref().is_some_and(|merchant| *merchant != product.merchant) {
+        return Err(not_yours().into());
+    }
+    if !withdrawn && !product.is_listed() {
+        return Err(Refusal::new(
+            Class::Conflict,
+            "product_withdrawn",
+            format!("`{id}` was withdrawn; PUT /v1/products/{id} lists it again"),
+            format!("商品“{id}”已下架；PUT /v1/products/{id} 可重新上架"),
+        )
+        .into());
+    }
+    Ok(product)
+}
+
+/// The answer to whoever writes what is another's.
+pub fn not_yours() -> Refusal {
+    Refusal::new(
+        Class::Forbidden,
+        "not_yours",
+        "this product is another merchant's",
+        "该商品属于其他商家",
+    )
+}
+
+/// The answer to whoever asks for a product that is not there.
+pub fn unknown_product(conn: &mut Conn, field: &str, id: &str) -> db::Result<Refusal> {
+    let known = store::ids_like(conn, id)?;
+    let known = known.iter().map(String::as_str);
+    Ok(Refusal::unknown(field, "unknown_product", ("product", "商品"), id, known))
+}

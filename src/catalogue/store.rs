@@ -1,0 +1,152 @@
+use super::{Clearance, Market, Product};
+use crate::clock::Millis;
+use crate::db::schema::{clearances, markets, products};
+use crate::db::{self, Conn};
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+
+/// The product called `id`.
+pub fn find(conn: &mut Conn, id: &str) -> db::Result<Option<Product>> {
+    Ok(products::table.find(id).first(conn).optional()?)
+}
+
+/// The clearance of a product.
+pub fn clearance(conn: &mut Conn, product: &str) -> db::Result<Option<Clearance>> {
+    Ok(clearances::table.find(product).first(conn).optional()?)
+}
+
+/// Stores a new product.
+pub fn insert(conn: &mut Conn, product: &Product) -> db::Result<()> {
+    diesel::insert_into(products::table).values(product.clone()).execute(conn)?;
+    Ok(())
+}
+
+/// Stores a product anew.
+pub fn update(conn: &mut Conn, product: &Product) -> db::Result<()> {
+    diesel::update(products::table.find(&product.id)).set(product.clone()).execute(conn)?;
+    Ok(())
+}
+
+/// Stores the price of a product.
+pub fn set_price(conn: &mut Conn, product: &str, fen: i64, at: Millis, now: Millis) -> db::Result<()> {
+    diesel::update(products::table.find(product))
+        .set((
+            products::price.eq(fen),
+            products::price_at.eq(at),
+            products::version.eq(products::version + 1),
+            products::updated.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Stores the stock of a product.
+pub fn set_stock(conn: &mut Conn, product: &str, quantity: i64, now: Millis) -> db::Result<()> {
+    diesel::update(products::table.find(product))
+        .set((
+            products::stock.eq(quantity),
+            products::stock_at.eq(now),
+            products::version.eq(products::version + 1),
+            products::updated.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Some ids near `id` by their beginning, to suggest from.
+pub(super) fn ids_like(conn: &mut Conn, id: &str) -> db::Result<Vec<String>> {
+    let begin: String = id.chars().take(2).collect();
+    let begin = begin.to_lowercase();
+    let near = products::table
+        .filter(products::id.ge(&begin))
+        .filter(products::id.lt(format!("{begin}\u{7f}")))
+        .order(products::id)
+        .limit(500);
+    Ok(near.select(products::id).load(conn)?)
+}
+
+/// Which products are wanted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    pub category: Option<String>,
+    pub market: Option<String>,
+    pub merchant: Option<String>,
+    pub status: Option<&'static str>,
+    pub after: Option<String>,
+    pub limit: i64,
+}
+
+/// Products by id, with their clearances.
+pub(super) fn list(
+    conn: &mut Conn,
+    wanted: &Wanted,
+) -> db::Result<Vec<(Product, Option<Clearance>)>> {
+    let mut query = products::table.order(products::id).limit(wanted.limit).into_boxed();
+    if let Some(category) = &wanted.category {
+        // A class holds its sub-classes: dark holds dark.puer.
+        let within = format!("{category}.%");
+        query = query
+            .filter(products::category.eq(category.clone()).or(products::category.like(within)));
+    }
+    if let Some(market) = &wanted.market {
+        query = query.filter(products::market.eq(market.clone()));
+    }
+    if let Some(merchant) = &wanted.merchant {
+        query = query.filter(products::merchant.eq(merchant.clone()));
+    }
+    if let Some(status) = wanted.status {
+        query = query.filter(products::status.eq(status));
+    }
+    if let Some(after) = &wanted.after {
+        query = query.filter(products::id.gt(after.clone()));
+    }
+    let found: Vec<Product> = query.load(conn)?;
+    let ids: Vec<String> = found.iter().map(|product| product.id.clone()).collect();
+    let reduced: Vec<Clearance> =
+        clearances::table.filter(clearances::product.eq_any(ids)).load(conn)?;
+    let of = |product: &Product| {
+        reduced.iter().find(|clearance| clearance.product == product.id).cloned()
+    };
+    Ok(found.into_iter().map(|product| { let clearance = of(&product); (product, clearance) }).collect())
+}
+
+/// How many listed products each category and each market has.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub categories: Vec<(String, i64)>,
+    pub markets: Vec<(String, i64)>,
+}
+
+pub(super) fn counts(conn: &mut Conn) -> db::Result<Counts> {
+    let listed = || products::table.filter(products::status.eq("listed"));
+    Ok(Counts {
+        categories: listed()
+            .group_by(products::category)
+            .select((products::category, count_star()))
+            .load(conn)?,
+        markets: listed()
+            .group_by(products::market)
+            .select((products::market, count_star()))
+            .load(conn)?,
+    })
+}
+
+/// How many products there are.
+pub fn count(conn: &mut Conn) -> db::Result<i64> {
+    Ok(products::table.count().get_result(conn)?)
+}
+
+/// All markets.
+pub fn markets(conn: &mut Conn) -> db::Result<Vec<Market>> {
+    Ok(markets::table.order(markets::id).load(conn)?)
+}
+
+/// The market called `id`.
+pub fn market(conn: &mut Conn, id: &str) -> db::Result<Option<Market>> {
+    Ok(markets::table.find(id).first(conn).optional()?)
+}
+
+pub(super) fn set_latest(conn: &mut Conn, market: &str, latest: &str) -> db::Result<()> {
+    diesel::update(markets::table.find(market)).set(markets::latest.eq(latest)).execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,71 @@
+use super::NewClearance;
+use crate::http::{Problem, resource, time};
+use crate::money::Price;
+use crate::writes::{Answer, Write, receipt};
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use actix_web::web::{self, Path, ServiceConfig};
+use serde::Deserialize;
+use serde_json::json;
+
+/// `/v1/products/{id}/clearance`.
+pub fn routes(service: &mut ServiceConfig) {
+    service.service(resource(
+        "/v1/products/{id}/clearance",
+        [
+            (Method::PUT, || web::to(put_clearance)),
+            (Method::DELETE, || web::to(delete_clearance)),
+        ],
+    ));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    price: String,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+}
+
+/// `PUT /v1/products/{id}/clearance`.
+async fn put_clearance(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
+    let writer = write.writer()?;
+    let body: Body = write.body()?;
+    std::mem::take(&mut write.params).finish()?;
+    let moment = |field, text: Option<String>| text.map(|text| time(field, &text)).transpose();
+    let new = NewClearance {
+        price: Price::parse("price", &body.price)?,
+        starts_at: moment("starts_at", body.starts_at)?,
+        ends_at: moment("ends_at", body.ends_at)?,
+    };
+    let id = id.into_inner();
+    write
+        .perform(1, move |tx| {
+            let (clearance, told) = super::put(tx, &writer, &id, &new)?;
+            Ok(Answer::ok(&json!({
+                "product": id,
+                "clearance": clearance.json(),
+                "changed": told.is_some() || !clearance.active,
+                "receipt": receipt(told.as_ref()),
+            })))
+        })
+        .await
+}
+
+/// `DELETE /v1/products/{id}/clearance`.
+async fn delete_clearance(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
+    let writer = write.writer()?;
+    std::mem::take(&mut write.params).finish()?;
+    let id = id.into_inner();
+    write
+        .perform(1, move |tx| {
+            let told = super::cancel(tx, &writer, &id)?;
+            let answer = json!({
+                "product": id,
+                "clearance": null,
+                "receipt": receipt(told.as_ref()),
+            });
+            Ok(Answer::ok(&answer))
+        })
+        .await
+}

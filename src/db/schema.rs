@@ -1,0 +1,140 @@
+//! The tables, for both databases: times are milliseconds since 1970 in UTC,
+//! money is fen, stock is grams or pieces.
+#![allow(missing_docs)]
+
+diesel::table! { log_head (id) { id -> Integer, seq -> BigInt, epoch -> Text, pruned_to -> BigInt, } }
+
+diesel::table! {
+    events (seq) { seq -> BigInt, time -> BigInt, kind -> Text, topics -> Text, data -> Text, }
+}
+
+diesel::table! { event_blocks (block) { block -> BigInt, topics -> Binary, } }
+
+diesel::table! { checkpoints (task) { task -> Text, seq -> BigInt, } }
+
+diesel::table! {
+    api_keys (id) {
+        id -> Text,
+        hash -> Text,
+        role -> Text,
+        merchant -> Nullable<Text>,
+        note -> Text,
+        created -> BigInt,
+        last_used -> Nullable<BigInt>,
+        revoked -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    tickets (hash) {
+        hash -> Text,
+        sub -> Text,
+        role -> Text,
+        merchant -> Nullable<Text>,
+        key_id -> Nullable<Text>,
+        caller_expires -> Nullable<BigInt>,
+        topics -> Text,
+        expires -> BigInt,
+    }
+}
+
+diesel::table! {
+    idempotency (actor, idem_key) {
+        actor -> Text,
+        idem_key -> Text,
+        fingerprint -> Text,
+        status -> Integer,
+        body -> Text,
+        created -> BigInt,
+    }
+}
+
+diesel::table! {
+    markets (id) {
+        id -> Text,
+        name -> Text,
+        name_en -> Text,
+        city -> Text,
+        province -> Text,
+        kind -> Text,
+        open_days -> Text,
+        latest -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    products (id) {
+        id -> Text,
+        merchant -> Text,
+        market -> Text,
+        category -> Text,
+        name -> Text,
+        name_en -> Nullable<Text>,
+        brand -> Nullable<Text>,
+        variety -> Nullable<Text>,
+        recipe -> Nullable<Text>,
+        origin -> Nullable<Text>,
+        grade -> Nullable<Text>,
+        vintage -> Nullable<BigInt>,
+        batch -> Nullable<Text>,
+        form -> Nullable<Text>,
+        harvest -> Nullable<Text>,
+        storage -> Nullable<Text>,
+        note -> Nullable<Text>,
+        unit -> Text,
+        grams_per_unit -> BigInt,
+        pieces_per_tong -> Nullable<BigInt>,
+        tongs_per_case -> Nullable<BigInt>,
+        grams_per_piece -> Nullable<BigInt>,
+        price_type -> Text,
+        price -> Nullable<BigInt>,
+        price_at -> Nullable<BigInt>,
+        stock -> Nullable<BigInt>,
+        stock_at -> Nullable<BigInt>,
+        status -> Text,
+        version -> BigInt,
+        created -> BigInt,
+        updated -> BigInt,
+    }
+}
+
+diesel::table! {
+    price_ticks (seq) {
+        seq -> BigInt,
+        product -> Text,
+        price -> BigInt,
+        unit -> Text,
+        grams_per_unit -> BigInt,
+        observed_at -> BigInt,
+        received_at -> BigInt,
+        source -> Text,
+        kind -> Text,
+        actor -> Text,
+    }
+}
+
+diesel::table! {
+    stock_ticks (seq) {
+        seq -> BigInt,
+        product -> Text,
+        quantity -> BigInt,
+        delta -> Nullable<BigInt>,
+        received_at -> BigInt,
+        actor -> Text,
+    }
+}
+
+diesel::table! {
+    clearances (product) {
+        product -> Text,
+        price -> BigInt,
+        starts_at -> BigInt,
+        ends_at -> Nullable<BigInt>,
+        active -> Bool,
+        due -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! { rooms (name) { name -> Text, created_by -> Text, created -> BigInt, } }
+
+diesel::allow_tables_to_appear_in_same_query!(products, clearances);

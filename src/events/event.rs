@@ -1,0 +1,182 @@
+use super::Topic;
+use super::cursor::write_id;
+use crate::clock::{Millis, rfc3339};
+use bytes::Bytes;
+use serde::Serialize;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// Every type of event there is. Readers match on these, so they never
+/// change; nobody but us may publish the ones of the trade.
+pub const KINDS: [&str; 13] = [
+    "price.changed",
+    "stock.changed",
+    "product.arrived",
+    "product.updated",
+    "product.withdrawn",
+    "clearance.started",
+    "clearance.ended",
+    "market.updated",
+    "market.summary",
+    "announcement",
+    "notification.created",
+    "notification.read",
+    "room.message",
+];
+
+/// Something that happened, as the module it happened in tells it.
+pub trait Fact: Serialize {
+    /// What happened, one of [`KINDS`].
+    fn kind(&self) -> &'static str;
+
+    /// Everywhere it is told. A reader who follows several of these is told
+    /// once.
+    fn topics(&self) -> Vec<Topic>;
+}
+
+/// A fact as the log keeps it and readers get it.
+///
+/// It is encoded once, into one buffer; what the transports send are slices
+/// of that: a chunk of HTTP/1.1 (RFC 9112, section 7.1) that holds an SSE frame
+/// that holds the envelope.
+#[derive(Debug)]
+pub struct Event {
+    /// Its position in the log.
+    pub seq: i64,
+    /// One of [`KINDS`].
+    pub kind: &'static str,
+    /// Everywhere it is told.
+    pub topics: Box<[Topic]>,
+    buffer: Bytes,
+    frame: (u32, u32),
+    json: (u32, u32),
+}
+
+/// Events in the order of the log, shared between readers.
+pub type Events = Vec<Arc<Event>>;
+
+impl Event {
+    /// Encodes the event at `seq` of the log `epoch`. `data` is JSON.
+    pub fn encode(
+        epoch: &str,
+        seq: i64,
+        time: Millis,
+        kind: &'static str,
+        topics: Vec<Topic>,
+        data: &str,
+    ) -> Event {
+        let mut id = String::with_capacity(24);
+        let _ = write_id(&mut id, epoch, seq);
+        let mut json = String::with_capacity(data.len() + 160);
+        let _ = write!(json, r#"{{"id":"{id}","type":"{kind}","topics":["#);
+        for (i, topic) in topics.iter().enumerate() {
+            let _ = write!(json, "{}\"{topic}\"", if i == 0 { "" } else { "," });
+        }
+        let _ = write!(json, r#"],"time":"{}","data":{data}}}"#, rfc3339(time));
+        // "id: " + "\nevent: " + "\ndata: " + "\n\n"
+        let length = 4 + id.len() + 8 + kind.len() + 7 + json.len() + 2;
+        let mut buffer = String::with_capacity(length + 16);
+        let _ = write!(buffer, "{length:X}\r\n");
+        let begin = buffer.len();
+        let _ = write!(buffer, "id: {id}\nevent: {kind}\ndata: ");
+        let data_at = buffer.len();
+        buffer += &json;
+        let data_end = buffer.len();
+        buffer += "\n\n";
+        let end = buffer.len();
+        buffer += "\r\n";
+        debug_assert_eq!(end - begin, length);
+        Event {
+            seq,
+            kind,
+            topics: topics.into(),
+            buffer: buffer.into_bytes().into(),
+            frame: (begin as u32, end as u32),
+            json: (data_at as u32, data_end as u32),
+        }
+    }
+
+    /// The SSE frame.
+    pub fn frame(&self) -> Bytes {
+        self.buffer.slice(self.frame.0 as usize..self.frame.1 as usize)
+    }
+
+    /// The envelope.
+    pub fn json(&self) -> &str {
+        let json = &self.buffer[self.json.0 as usize..self.json.1 as usize];
+        std::str::from_utf8(json).unwrap_or_default()
+    }
+
+    /// The product it is about.
+    pub fn product(&self) -> Option<&str> {
+        self.topics.iter().find(|topic| topic.kind() == "product").and_then(Topic::name)
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub fn size(&self) -> usize {
+        self.buffer.len() + 120 + self.topics.len() * 40
+    }
+}
+
+/// The well-known name of `kind`, if there is one.
+pub fn known_kind(kind: &str) -> Option<&'static str> {
+    KINDS.into_iter().find(|known| *known == kind)
+}
+
+/// Encodes what goes into `data`.
+///
+/// JSON leaves U+2028, U+2029, U+0085 and DEL as they are, and there are
+/// clients that break a line at them; escaped they harm nobody.
+pub(super) fn data_json(fact: &impl Serialize) -> Result<String, serde_json::Error> {
+    Ok(escape_breaks(serde_json::to_string(fact)?))
+}
+
+fn escape_breaks(json: String) -> String {
+    const BREAKS: [char; 4] = ['\u{2028}', '\u{2029}', '\u{85}', '\u{7f}'];
+    if !json.contains(BREAKS) && !json.contains(['\n', '\r']) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match c {
+            // Only outside of strings, in JSON that somebody else laid out.
+            '\n' | '\r' => escaped.push(' '),
+            c if BREAKS.contains(&c) => {
+                let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_event_is_one_buffer_that_is_chunk_and_frame_and_envelope() {
+        let topics = vec![Topic::price("green"), Topic::product("a")];
+        let event = Event::encode("k3", 37, 0, "price.changed", topics, r#"{"price":"1.00"}"#);
+        let json = r#"{"id":"k3-11","type":"price.changed","topics":["price/green","product/a"],"time":"1970-01-01T00:00:00.000Z","data":{"price":"1.00"}}"#;
+        assert_eq!(event.json(), json);
+        let frame = format!("id: k3-11\nevent: price.changed\ndata: {json}\n\n");
+        assert_eq!(event.frame(), frame);
+        assert_eq!(event.buffer, format!("{:X}\r\n{frame}\r\n", frame.len()));
+        assert_eq!(event.product(), Some("a"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_can_break_a_frame(text in "\\PC*|[\\x00-\\x1f\\x7f\\u{85}\\u{2028}\\u{2029}\\r\\n ]*") {
+            let data = data_json(&serde_json::json!({ "text": text })).expect("json");
+            let event = Event::encode("k", 1, 0, "room.message", vec![], &data);
+            let frame = String::from_utf8(event.frame().to_vec()).expect("UTF-8");
+            prop_assert_eq!(frame.matches(['\n', '\r']).count(), 4);
+            prop_assert!(!frame.contains(['\u{85}', '\u{2028}', '\u{2029}', '\u{7f}', '\0']));
+            let envelope: serde_json::Value = serde_json::from_str(event.json()).expect("json");
+            prop_assert_eq!(envelope["data"]["text"].as_str(), Some(text.as_str()));
+        }
+    }
+}

@@ -1,0 +1,231 @@
+use super::blocks::{self, Blocks};
+use super::event::known_kind;
+use super::{Event, Events, Filter, Topic};
+use crate::clock::Millis;
+use crate::db::schema::{events, log_head};
+use crate::db::{self, Conn};
+use crate::on_either;
+use diesel::prelude::*;
+use std::sync::Arc;
+
+/// How many rows one statement inserts: both databases bound the parameters
+/// of a statement, SQLite the lower, at 32,766.
+const ROWS: usize = 2_000;
+
+/// How many blocks one read goes through before it gives its connection back.
+const BLOCKS_A_READ: usize = 64;
+
+/// Where the log stands.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The last position taken.
+    pub seq: i64,
+    /// The log's name.
+    pub epoch: Arc<str>,
+    /// Everything up to here is gone.
+    pub pruned_to: i64,
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug, Insertable, Queryable)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
+pub(super) struct Row {
+    pub seq: i64,
+    pub time: Millis,
+    pub kind: String,
+    pub topics: String,
+    pub data: String,
+}
+
+/// Where the log stands; begins one if there is none.
+pub fn head(conn: &mut Conn) -> db::Result<Head> {
+    let row: Option<(i64, String, i64)> = select_head(conn)?;
+    let (seq, epoch, pruned_to) = match row {
+        Some(row) => row,
+        None => {
+            // Of two nodes that start at once, the first one's name counts.
+            let values = (
+                log_head::id.eq(1),
+                log_head::seq.eq(0_i64),
+                log_head::epoch.eq(new_epoch()),
+                log_head::pruned_to.eq(0_i64),
+            );
+            on_either!(conn, |conn| diesel::insert_into(log_head::table)
+                .values(values)
+                .on_conflict(log_head::id)
+                .do_nothing()
+                .execute(conn))?;
+            select_head(conn)?.ok_or_else(|| db::Error::Corrupt("log_head is empty".into()))?
+        }
+    };
+    Ok(Head { seq, epoch: epoch.into(), pruned_to })
+}
+
+fn select_head(conn: &mut Conn) -> db::Result<Option<(i64, String, i64)>> {
+    let columns = (log_head::seq, log_head::epoch, log_head::pruned_to);
+    Ok(log_head::table.select(columns).first(conn).optional()?)
+}
+
+fn new_epoch() -> String {
+    let digits = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    (0..6).map(|_| char::from(digits[usize::from(rand::random::<u16>()) % 36])).collect()
+}
+
+/// Gives the log another name: for a copy of it that will go on otherwise.
+pub fn renew_epoch(conn: &mut Conn) -> db::Result<()> {
+    head(conn)?;
+    diesel::update(log_head::table).set(log_head::epoch.eq(new_epoch())).execute(conn)?;
+    Ok(())
+}
+
+/// Locks the head until the transaction ends and says where it is. Whoever
+/// comes second waits here, so positions are committed in the order they are
+/// taken.
+pub(super) fn lock(conn: &mut Conn) -> db::Result<i64> {
+    let seq = match conn {
+        Conn::Postgres(conn) => log_head::table.select(log_head::seq).for_update().first(conn)?,
+        // The transaction is an immediate one: it has the lock already.
+        Conn::Sqlite(conn) => log_head::table.select(log_head::seq).first(conn)?,
+    };
+    Ok(seq)
+}
+
+/// Appends `rows` and moves the head, which the caller has locked, to `seq`.
+pub(super) fn append(conn: &mut Conn, rows: &[Row], seq: i64) -> db::Result<()> {
+    for rows in rows.chunks(ROWS) {
+        on_either!(conn, |conn| diesel::insert_into(events::table)
+            .values(rows.to_vec())
+            .execute(conn))?;
+    }
+    diesel::update(log_head::table).set(log_head::seq.eq(seq)).execute(conn)?;
+    Ok(())
+}
+
+/// The oldest `limit` events after position `after`, whatever they tell of.
+pub fn all_after(conn: &mut Conn, epoch: &str, after: i64, limit: i64) -> db::Result<Events> {
+    let rows: Vec<Row> =
+        events::table.filter(events::seq.gt(after)).order(events::seq).limit(limit).load(conn)?;
+    Ok(rows.into_iter().filter_map(|row| event(epoch, row)).collect())
+}
+
+/// A part of the log that was read for somebody.
+#[derive(Debug)]
+pub struct Page {
+    /// What is for them.
+    pub events: Events,
+    /// Everything up to here (from here on, backwards) was looked at.
+    pub reached: i64,
+}
+
+/// Events that match `filter` in positions `after < seq <= to`, oldest first,
+/// at most `limit`. May stop before `to`: `reached` says where.
+pub(super) fn forward(
+    conn: &mut Conn,
+    epoch: &str,
+    filter: &Filter,
+    (after, to): (i64, i64),
+    limit: usize,
+    summaries: &Blocks,
+) -> db::Result<Page> {
+    let mut page = Page { events: Vec::new(), reached: after };
+    let mut reads = 0;
+    while page.reached < to && reads < BLOCKS_A_READ {
+        let end = blocks::end_of_block(page.reached + 1).min(to);
+        if summaries.may_match(page.reached + 1, filter) {
+            reads += 1;
+            let rows: Vec<Row> = events::table
+                .filter(events::seq.gt(page.reached))
+                .filter(events::seq.le(end))
+                .order(events::seq)
+                .load(conn)?;
+            for row in rows {
+                let seq = row.seq;
+                let Some(event) = event(epoch, row).filter(|event| filter.matches(event)) else {
+                    continue;
+                };
+                page.events.push(event);
+                page.reached = seq;
+                if page.events.len() == limit {
+                    return Ok(page);
+                }
+            }
+        }
+        page.reached = end;
+    }
+    Ok(page)
+}
+
+/// Events that match `filter` in positions `after < seq < before`, newest
+/// first, at most `limit`.
+pub(super) fn backward(
+    conn: &mut Conn,
+    epoch: &str,
+    filter: &Filter,
+    (after, before): (i64, i64),
+    limit: usize,
+    summaries: &Blocks,
+) -> db::Result<Page> {
+    let mut page = Page { events: Vec::new(), reached: before };
+    let mut reads = 0;
+    while page.reached > after + 1 && reads < BLOCKS_A_READ {
+        let begin = blocks::begin_of_block(page.reached - 1).max(after + 1);
+        if summaries.may_match(page.reached - 1, filter) {
+            reads += 1;
+            let rows: Vec<Row> = events::table
+                .filter(events::seq.lt(page.reached))
+                .filter(events::seq.ge(begin))
+                .order(events::seq.desc())
+                .load(conn)?;
+            for row in rows {
+                let seq = row.seq;
+                let Some(event) = event(epoch, row).filter(|event| filter.matches(event)) else {
+                    continue;
+                };
+                page.events.push(event);
+                page.reached = seq;
+                if page.events.len() == limit {
+                    return Ok(page);
+                }
+            }
+        }
+        page.reached = begin;
+    }
+    Ok(page)
+}
+
+/// The topics of the events in positions `from..=to`.
+pub(super) fn topics_between(conn: &mut Conn, from: i64, to: i64) -> db::Result<Vec<String>> {
+    Ok(events::table.filter(events::seq.between(from, to)).select(events::topics).load(conn)?)
+}
+
+/// When the event at `seq` or the next one after it happened.
+pub(super) fn time_at(conn: &mut Conn, seq: i64) -> db::Result<Option<Millis>> {
+    let next = events::table.filter(events::seq.ge(seq)).order(events::seq);
+    Ok(next.select(events::time).first(conn).optional()?)
+}
+
+/// Forgets everything up to `seq`.
+pub(super) fn prune(conn: &mut Conn, seq: i64) -> db::Result<()> {
+    diesel::delete(events::table.filter(events::seq.le(seq))).execute(conn)?;
+    let head = log_head::table.filter(log_head::pruned_to.lt(seq));
+    diesel::update(head).set(log_head::pruned_to.eq(seq)).execute(conn)?;
+    blocks::forget(conn, seq)
+}
+
+/// The event in a row; `None`, and a line in the log, if no code of ours wrote
+/// that row. One that cannot be read must not keep back those after it.
+fn event(epoch: &str, row: Row) -> Option<Arc<Event>> {
+    let topics = row.topics.split(' ').filter(|topic| !topic.is_empty());
+    let topics: Result<Vec<Topic>, _> = topics.map(str::parse).collect();
+    let sound = serde_json::from_str::<serde::de::IgnoredAny>(&row.data).is_ok()
+        && !row.data.contains(['\n', '\r']);
+    match (known_kind(&row.kind), topics, sound) {
+        (Some(kind), Ok(topics), true) => {
+            Some(Arc::new(Event::encode(epoch, row.seq, row.time, kind, topics, &row.data)))
+        }
+        _ => {
+            tracing::error!(seq = row.seq, kind = row.kind, "an event cannot be read and is passed over");
+            None
+        }
+    }
+}

@@ -1,0 +1,53 @@
+use super::publisher::Publisher;
+use super::{Config, Tail, log};
+use crate::clock::{Clock, Millis};
+use crate::db::Db;
+use crate::tasks::Task;
+
+/// How many events go in one transaction: writers wait for no more than that.
+const STEP: i64 = 1_000;
+
+/// Forgets what is older, or more, than is to be kept.
+pub(super) struct Retention {
+    pub db: Db,
+    pub tail: Tail,
+    pub publisher: Publisher,
+    pub clock: Clock,
+    pub config: Config,
+}
+
+impl Task for Retention {
+    const NAME: &'static str = "retention";
+
+    type Error = super::Error;
+
+    async fn run(&self) -> super::Result<()> {
+        let by_count = self.tail.head() - self.config.keep_count;
+        let oldest = self.clock.now() - self.config.keep_days * 86_400_000;
+        loop {
+            let pruned_to = self.tail.pruned_to();
+            let step = pruned_to + STEP;
+            let to = if by_count >= step || self.all_older(step, oldest).await? {
+                step.min(self.tail.head())
+            } else {
+                by_count
+            };
+            if to <= pruned_to {
+                return Ok(());
+            }
+            self.publisher.commit(move |tx| Ok(log::prune(tx.write(), to)?)).await?;
+            self.tail.set_pruned_to(to);
+        }
+    }
+}
+
+impl Retention {
+    /// Whether the event at `seq`, and so all before it, happened before `oldest`.
+    async fn all_older(&self, seq: i64, oldest: Millis) -> super::Result<bool> {
+        if seq > self.tail.head() {
+            return Ok(false);
+        }
+        let time = self.db.read(move |conn| log::time_at(conn, seq)).await?;
+        Ok(time.is_some_and(|time| time < oldest))
+    }
+}

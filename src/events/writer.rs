@@ -1,0 +1,219 @@
+//! The thread that writes.
+
+use super::interest::Interest;
+use super::log::{self, Row};
+use super::publisher::Tx;
+use super::{Error, Events, Result, Tail};
+use crate::clock::Clock;
+use crate::db::{self, Conn, Url};
+use crate::tasks::chain;
+use crate::telemetry::Metrics;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+
+/// The most jobs that share a transaction.
+const SHARE: usize = 256;
+
+/// How often a transaction is begun anew when the database broke it off.
+const TRIES: u32 = 3;
+
+/// Work for the writer. It keeps its own outcome until that is committed.
+pub(super) trait Job: Send {
+    /// Does the work; false if it was refused, and why is kept.
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+
+    /// Hands out what the work came to.
+    fn answer(self: Box<Self>);
+
+    /// Hands out `err`, whatever the work came to.
+    fn fail(self: Box<Self>, err: db::Error);
+}
+
+struct Work<T, W> {
+    work: W,
+    outcome: Option<Result<T>>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+/// `work`, to be answered through `answer`.
+pub(super) fn job<T: Send + 'static>(
+    work: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    answer: oneshot::Sender<Result<T>>,
+) -> Box<dyn Job> {
+    Box::new(Work { work, outcome: None, answer })
+}
+
+impl<T: Send, W: FnMut(&mut Tx<'_>) -> Result<T> + Send> Job for Work<T, W> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(tx))).unwrap_or_else(|panic| {
+            let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let what = what.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(db::Error::Panicked(what.unwrap_or_default()).into())
+        });
+        let done = outcome.is_ok();
+        self.outcome = Some(outcome);
+        done
+    }
+
+    fn answer(self: Box<Self>) {
+        // Whoever asked may have gone away; what was done is done.
+        let outcome = self.outcome.unwrap_or(Err(Error::Db(db::Error::Stopping)));
+        let _ = self.answer.send(outcome);
+    }
+
+    fn fail(self: Box<Self>, err: db::Error) {
+        let _ = self.answer.send(Err(Error::Db(err)));
+    }
+}
+
+/// What the thread needs.
+pub(super) struct Writer {
+    pub url: Url,
+    pub tail: Tail,
+    pub interest: Interest,
+    pub clock: Clock,
+    pub metrics: Metrics,
+}
+
+/// What a transaction came to.
+enum Outcome {
+    Committed(Events),
+    /// The work at this place refused after it had written: it is to be taken
+    /// out, and the rest done again.
+    Spoilt(usize),
+}
+
+impl Writer {
+    /// Works until every [`Publisher`](super::Publisher) is gone.
+    pub fn run(self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        let mut conn: Option<Conn> = None;
+        while let Some(first) = queue.blocking_recv() {
+            let mut jobs = vec![first];
+            while jobs.len() < SHARE
+                && let Ok(job) = queue.try_recv()
+            {
+                jobs.push(job);
+            }
+            self.metrics.write_queue.set(queue.len() as i64);
+            self.commit(&mut conn, jobs);
+        }
+    }
+
+    fn commit(&self, conn: &mut Option<Conn>, mut jobs: Vec<Box<dyn Job>>) {
+        let mut tries = 0;
+        while !jobs.is_empty() {
+            let began = Instant::now();
+            match self.try_commit(conn, &mut jobs) {
+                Ok(Outcome::Committed(events)) => {
+                    self.metrics.commits.inc();
+                    self.metrics.commit_jobs.observe(jobs.len() as f64);
+                    self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
+                    for event in &events {
+                        self.metrics.appended.with_label_values(&[event.kind]).inc();
+                    }
+                    self.tail.offer(events);
+                    jobs.drain(..).for_each(Job::answer);
+                }
+                Ok(Outcome::Spoilt(at)) => jobs.remove(at).answer(),
+                Err(err) => {
+                    // The connection may be the fault; the next one is a new one.
+                    *conn = None;
+                    tries += 1;
+                    let passing = err.is_passing();
+                    if passing && tries < TRIES && !err.after_commit {
+                        continue;
+                    }
+                    let message = chain(&err.cause);
+                    tracing::error!(error = message, jobs = jobs.len(), "a transaction failed");
+                    for job in jobs.drain(..) {
+                        job.fail(db::Error::Failed { message: message.clone(), passing });
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_commit(
+        &self,
+        slot: &mut Option<Conn>,
+        jobs: &mut [Box<dyn Job>],
+    ) -> Result<Outcome, Failure> {
+        let conn = match slot {
+            Some(conn) => conn,
+            None => slot.insert(self.url.connect()?),
+        };
+        conn.begin_write().map_err(db::Error::from)?;
+        match self.work(conn, jobs) {
+            Ok(Outcome::Committed(events)) => match conn.commit() {
+                Ok(()) => Ok(Outcome::Committed(events)),
+                Err(err) => {
+                    let _ = conn.rollback();
+                    let after_commit = conn.is_postgres();
+                    Err(Failure { cause: err.into(), after_commit })
+                }
+            },
+            other => {
+                // Whoever waits has to hear of `other`, whatever becomes of this.
+                let _ = conn.rollback();
+                Ok(other?)
+            }
+        }
+    }
+
+    fn work(&self, conn: &mut Conn, jobs: &mut [Box<dyn Job>]) -> db::Result<Outcome> {
+        let mut seq = log::lock(conn)?;
+        let before = seq;
+        let now = self.clock.now();
+        let (mut events, mut rows) = (Events::new(), Vec::<Row>::new());
+        let alone = jobs.len() == 1;
+        for (at, job) in jobs.iter_mut().enumerate() {
+            let mut tx = Tx {
+                conn: &mut *conn,
+                epoch: self.tail.epoch(),
+                interest: &self.interest,
+                now,
+                seq,
+                appended: Events::new(),
+                rows: Vec::new(),
+                written: false,
+            };
+            if job.run(&mut tx) {
+                seq = tx.seq;
+                events.append(&mut tx.appended);
+                rows.append(&mut tx.rows);
+            } else if tx.written || alone || is_broken(tx.conn) {
+                return Ok(Outcome::Spoilt(at));
+            }
+        }
+        if seq > before {
+            log::append(conn, &rows, seq)?;
+        }
+        Ok(Outcome::Committed(events))
+    }
+}
+
+/// Whether a statement failed that makes PostgreSQL refuse all further ones.
+fn is_broken(conn: &mut Conn) -> bool {
+    use diesel::connection::SimpleConnection;
+    conn.is_postgres() && conn.batch_execute("SELECT 1").is_err()
+}
+
+struct Failure {
+    cause: db::Error,
+    /// The connection went while PostgreSQL was committing: it may have, so
+    /// the work must not be done again.
+    after_commit: bool,
+}
+
+impl Failure {
+    fn is_passing(&self) -> bool {
+        self.cause.is_passing()
+    }
+}
+
+impl From<db::Error> for Failure {
+    fn from(cause: db::Error) -> Failure {
+        Failure { cause, after_commit: false }
+    }
+}

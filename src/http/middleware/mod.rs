@@ -1,0 +1,142 @@
+//! What happens to every request on its way in and out.
+
+pub mod root_span;
+
+use super::{Address, Config, Problem, accepts};
+use crate::telemetry::Metrics;
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{ALLOW, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage};
+use std::time::Instant;
+use tracing_actix_web::RequestId;
+
+/// Gives every answer its request id, every error its shape, and every
+/// request its line in the log and its count in the metrics.
+pub async fn finish<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<BoxBody, B>>, Error> {
+    let began = Instant::now();
+    let metrics = request.app_data::<Data<Metrics>>().cloned();
+    let config = request.app_data::<Data<Config>>().cloned();
+    let id = request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default();
+    let headers = request.headers().clone();
+    let method = request.method().clone();
+    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let address = config.as_ref().map(|config| Address::of(request.head(), &config.trusted_proxies));
+
+    let refused = refuse_early(&request, &route);
+    let mut response = match refused {
+        Some(problem) => {
+            let answer = problem.answer(&headers, &id);
+            request.into_response(answer).map_into_left_body()
+        }
+        None => {
+            let response = next.call(request).await?;
+            match told(&response) {
+                Some(problem) => {
+                    let mut answer = problem.answer(&headers, &id);
+                    for name in [ALLOW, HeaderName::from_static("vary")] {
+                        if let Some(value) = response.headers().get(&name) {
+                            answer.headers_mut().insert(name, value.clone());
+                        }
+                    }
+                    let request = response.request().clone();
+                    ServiceResponse::new(request, answer).map_into_left_body()
+                }
+                None => response.map_into_right_body(),
+            }
+        }
+    };
+
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+    }
+    let security = [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")];
+    for (name, value) in security {
+        let name = HeaderName::from_static(name);
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+
+    let status = response.status();
+    if let Some(metrics) = metrics {
+        let class = format!("{}xx", status.as_u16() / 100);
+        metrics.requests.with_label_values(&[route.as_str(), class.as_str()]).inc();
+    }
+    let ms = began.elapsed().as_millis() as u64;
+    let client_address = address.map(|address| address.to_string()).unwrap_or_default();
+    let status = status.as_u16();
+    let code = told_code(&response);
+    if status >= 500 {
+        tracing::warn!(%method, route, status, ms, client_address, request_id = id, code, "answered");
+    } else {
+        tracing::debug!(%method, route, status, ms, client_address, request_id = id, code, "answered");
+    }
+    Ok(response)
+}
+
+fn told_code<B>(response: &ServiceResponse<B>) -> &'static str {
+    let problem = response.response().error().and_then(|err| err.as_error::<Problem>());
+    problem.map_or("", Problem::code)
+}
+
+/// What no handler has to see.
+fn refuse_early(request: &ServiceRequest, route: &str) -> Option<Problem> {
+    let json = route.starts_with("/v1/") && !route.starts_with("/v1/stream");
+    if json
+        && request.method() != Method::OPTIONS
+        && !accepts(request.headers(), &["application/json", "application/problem+json"])
+    {
+        return Some(Problem::new(
+            406,
+            "not_acceptable",
+            "only application/json can be had here",
+            "此处只提供 application/json",
+        ));
+    }
+    None
+}
+
+/// The problem behind an answer that is an error.
+fn told<B: MessageBody>(response: &ServiceResponse<B>) -> Option<Problem> {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return None;
+    }
+    if let Some(error) = response.response().error() {
+        if let Some(problem) = error.as_error::<Problem>() {
+            return Some(problem.clone());
+        }
+        if status.is_server_error() {
+            tracing::error!(%error, "request failed");
+        }
+    } else if !matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR) {
+        // An answer that a handler wrote as it should be.
+        return None;
+    }
+    Some(match status {
+        StatusCode::NOT_FOUND => Problem::new(
+            404,
+            "no_such_path",
+            "there is nothing at this path; the interface is under /v1",
+            "该路径不存在；接口位于 /v1",
+        ),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::new(
+            405,
+            "method_not_allowed",
+            "this method is not for this path; Allow says which are",
+            "该路径不支持此方法；请见 Allow",
+        ),
+        status if status.is_client_error() => Problem::new(
+            status.as_u16(),
+            "bad_request",
+            "the request cannot be read",
+            "请求无法读取",
+        ),
+        _ => Problem::new(500, "internal", "an internal error; it was logged", "内部错误，已记录"),
+    })
+}

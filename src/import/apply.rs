@@ -1,0 +1,218 @@
+use super::sheet::Row;
+use super::{Field, Order};
+use crate::catalogue::{NewProduct, Product, parse_id, store, unknown_product};
+use crate::clearance::{self, NewClearance};
+use crate::clock::Millis;
+use crate::events::{self, Tx};
+use crate::http::time;
+use crate::listings;
+use crate::money::Price;
+use crate::prices::{self, Terms};
+use crate::refusal::{Class, Refusal};
+use crate::stock::{self, Move};
+use std::collections::BTreeMap;
+
+/// What a row of a file asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub line: u64,
+    product: String,
+    price: Option<Price>,
+    stock: Option<Move>,
+    clearance: Option<NewClearance>,
+    observed_at: Option<Millis>,
+    /// What describes the product, if anything does.
+    cells: BTreeMap<Field, String>,
+}
+
+/// Fields that describe a product, rather than say what it costs or how many there are.
+const DESCRIBING: [Field; 18] = [
+    Field::Name,
+    Field::NameEn,
+    Field::Category,
+    Field::Market,
+    Field::Unit,
+    Field::GramsPerUnit,
+    Field::PriceType,
+    Field::Brand,
+    Field::Variety,
+    Field::Recipe,
+    Field::Origin,
+    Field::Grade,
+    Field::Vintage,
+    Field::Batch,
+    Field::Form,
+    Field::Harvest,
+    Field::Storage,
+    Field::Note,
+];
+
+impl Change {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// Why it cannot be read; the line, and what stood there, are with it.
+    pub fn read(row: Row, order: &Order) -> Result<Change, Refusal> {
+        let line = row.line;
+        let cells = row.cells.map_err(|error| {
+            let mut refusal =
+                Refusal::new(Class::Invalid, error.code, error.detail_en, error.detail_zh)
+                    .with("line", line)
+                    .with("value", error.value);
+            refusal.field = error.field.map(str::to_owned);
+            refusal
+        })?;
+        Change::from_cells(line, cells, order).map_err(|refusal| refusal.with("line", line))
+    }
+
+    fn from_cells(
+        line: u64,
+        mut cells: BTreeMap<Field, String>,
+        _: &Order,
+    ) -> Result<Change, Refusal> {
+        let product = parse_id("product", &cells.remove(&Field::Product).unwrap_or_default())?;
+        let price = cells.remove(&Field::Price);
+        let price = price.map(|text| Price::parse("price", &text)).transpose()?;
+        let number = |field: &'static str, text: Option<String>| {
+            let whole = |text: String| {
+                text.parse::<i64>().map_err(|_| {
+                    Refusal::invalid(field, "bad_quantity", "not a whole number", "不是整数")
+                })
+            };
+            text.map(whole).transpose()
+        };
+        let stock = number("stock", cells.remove(&Field::Stock))?;
+        let delta = number("delta", cells.remove(&Field::Delta))?;
+        let stock = match (stock, delta) {
+            (Some(_), Some(_)) => {
+                return Err(Refusal::invalid(
+                    "delta",
+                    "stock_and_delta",
+                    "a row says how many there are or how many came, not both",
+                    "一行只能有库存或增减之一",
+                ));
+            }
+            (Some(quantity), None) => Some(Move::To(quantity)),
+            (None, delta) => delta.map(Move::By),
+        };
+        let moment = |field, text: Option<String>| text.map(|text| time(field, &text)).transpose();
+        let observed_at = moment("observed_at", cells.remove(&Field::ObservedAt))?;
+        let ends_at = moment("clearance_ends", cells.remove(&Field::ClearanceEnds))?;
+        let clearance = match cells.remove(&Field::ClearancePrice) {
+            None => None,
+            Some(text) => {
+                let price = Price::parse("clearance_price", &text)?;
+                Some(NewClearance { price, starts_at: None, ends_at })
+            }
+        };
+        Ok(Change { line, product, price, stock, clearance, observed_at, cells })
+    }
+
+    /// Does what the row asks for; false if all of it was so already.
+    pub fn apply(&self, tx: &mut Tx<'_>, order: &Order) -> events::Result<bool> {
+        let describes = DESCRIBING.iter().any(|field| self.cells.contains_key(field));
+        let found = store::find(tx.read(), &self.product)?;
+        let mut changed = false;
+        match found {
+            None if !self.cells.contains_key(&Field::Name) => {
+                return Err(unknown_product(tx.read(), "product", &self.product)?.into());
+            }
+            None => {
+                let new = self.described(NewProduct::default());
+                let listed = listings::create(tx, &order.writer, &new.check(tx.now())?)?;
+                changed |= listed.receipt.is_some();
+            }
+            Some(product) if describes => {
+                let new = self.described(description(&product));
+                let details = new.check(tx.now())?;
+                let listed = listings::replace(tx, &order.writer, &details, order.confirmed)?;
+                changed |= listed.receipt.is_some();
+            }
+            Some(_) => {}
+        }
+        if let Some(price) = self.price {
+            let (confirmed, observed_at) = (order.confirmed, self.observed_at);
+            let terms = Terms { confirmed, observed_at, source: "import" };
+            let set = prices::set(tx, &order.writer, &self.product, price, &terms)?;
+            changed |= set.receipt.is_some();
+        }
+        if let Some(change) = self.stock {
+            let set = stock::set(tx, &order.writer, &self.product, change, None)?;
+            changed |= set.receipt.is_some();
+        }
+        if let Some(new) = &self.clearance {
+            let (_, told) = clearance::put(tx, &order.writer, &self.product, new)?;
+            changed |= told.is_some();
+        }
+        Ok(changed)
+    }
+
+    /// `base` with what the row says instead.
+    fn described(&self, mut base: NewProduct) -> NewProduct {
+        base.id = Some(self.product.clone());
+        for (field, value) in &self.cells {
+            let value = Some(value.clone());
+            match field {
+                Field::Name => base.name = value,
+                Field::NameEn => base.name_en = value,
+                Field::Category => base.category = value,
+                Field::Market => base.market = value,
+                Field::Unit => base.unit = value,
+                Field::GramsPerUnit => base.grams_per_unit = value.and_then(|text| text.parse().ok()),
+                Field::PriceType => base.price_type = value,
+                Field::Brand => base.brand = value,
+                Field::Variety => base.variety = value,
+                Field::Recipe => base.recipe = value,
+                Field::Origin => base.origin = value,
+                Field::Grade => base.grade = value,
+                Field::Vintage => base.vintage = value.and_then(|text| text.parse().ok()),
+                Field::Batch => base.batch = value,
+                Field::Form => base.form = value,
+                Field::Harvest => base.harvest = value,
+                Field::Storage => base.storage = value,
+                Field::Note => base.note = value,
+                Field::Merchant => base.merchant = value,
+                Field::Product
+                | Field::Price
+                | Field::Stock
+                | Field::Delta
+                | Field::ObservedAt
+                | Field::ClearancePrice
+                | Field::ClearanceEnds => {}
+            }
+        }
+        base
+    }
+}
+
+/// A product's description as a merchant would write it.
+fn description(product: &Product) -> NewProduct {
+    let product = product.clone();
+    NewProduct {
+        id: Some(product.id),
+        name: Some(product.name),
+        category: Some(product.category),
+        market: Some(product.market),
+        unit: Some(product.unit),
+        grams_per_unit: Some(product.grams_per_unit),
+        merchant: None,
+        name_en: product.name_en,
+        price: None,
+        price_type: Some(product.price_type),
+        stock: None,
+        brand: product.brand,
+        variety: product.variety,
+        recipe: product.recipe,
+        origin: product.origin,
+        grade: product.grade,
+        vintage: product.vintage,
+        batch: product.batch,
+        form: product.form,
+        harvest: product.harvest,
+        storage: product.storage,
+        note: product.note,
+        pieces_per_tong: product.pieces_per_tong,
+        tongs_per_case: product.tongs_per_case,
+        grams_per_piece: product.grams_per_piece,
+    }
+}

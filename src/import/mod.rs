@@ -1,0 +1,163 @@
+//! Many changes at once, from a file as a spreadsheet or a shop system
+//! writes it.
+
+mod apply;
+mod decode;
+mod faults;
+mod format;
+mod headers;
+mod ndjson;
+mod records;
+mod report;
+mod routes;
+mod sheet;
+mod table;
+mod values;
+
+pub use report::Report;
+pub use routes::routes;
+pub use sheet::{Field, Format, RowError, Sheet, SheetError, open};
+
+use crate::auth::Writer;
+use crate::events::{self, Publisher, Tx};
+use crate::refusal::{Class, Refusal};
+use crate::writes::{Answer, Once};
+use apply::Change;
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+/// How many rows share a transaction: other writers wait for no more.
+const CHUNK: usize = 200;
+
+/// The status under which the progress of an import is kept until it is done.
+const GOING_ON: u16 = 102;
+
+/// How a file is to be imported.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Who sent it.
+    pub writer: Writer,
+    /// The file.
+    pub bytes: Bytes,
+    /// What it is.
+    pub format: Format,
+    /// All rows or none.
+    pub atomic: bool,
+    /// Price moves by more than half are meant.
+    pub confirmed: bool,
+    /// Reasons are told in Chinese.
+    pub chinese: bool,
+    /// The key it is to be done once under.
+    pub once: Option<Once>,
+}
+
+/// Imports a file. Blocks: for a thread that may.
+///
+/// Row by row what is good is applied and what is not is reported, or, if it
+/// is to be atomic, nothing is applied unless all is good. With a key, how far
+/// it came is kept with what was done, so an import that broke off goes on
+/// where it was when the same is sent again.
+///
+/// # Errors
+/// A file that cannot be read; an atomic one with a bad row; a database that
+/// is away.
+pub fn run(order: &Order, publisher: &Publisher, handle: &Handle) -> events::Result<(Answer, bool)> {
+    let mut sheet = open(&order.bytes, order.format).map_err(|err| {
+        Refusal::invalid("file", err.code(), err.detail_en(), err.detail_zh())
+    })?;
+    let mut report = Report::new(order, &sheet);
+    if let Some(once) = order.once.clone() {
+        let found = handle.block_on(publisher.commit(move |tx| once.answered(tx.read())))?;
+        match found {
+            Some(answer) if answer.status == GOING_ON => {
+                report = Report::resume(&answer.body).unwrap_or(report);
+                for _ in sheet.by_ref().take(report.rows) {}
+            }
+            Some(answer) => return Ok((answer, true)),
+            None => {}
+        }
+    }
+    if order.atomic {
+        return run_atomic(order, sheet, report, publisher, handle);
+    }
+    loop {
+        let chunk: Vec<_> = sheet.by_ref().take(CHUNK).map(|row| Change::read(row, order)).collect();
+        let last = chunk.len() < CHUNK;
+        let (order_, before) = (order.clone(), report.clone());
+        let applied = handle.block_on(publisher.commit(move |tx| {
+            let mut report = before.clone();
+            check_alone(tx, &order_, &before)?;
+            for change in &chunk {
+                let outcome = match change {
+                    Ok(change) => tx.attempt(|tx| change.apply(tx, &order_))?,
+                    Err(error) => Err(events::Error::Refused(error.clone())),
+                };
+                report.count(change_line(change), outcome, &order_)?;
+            }
+            if let Some(once) = &order_.once {
+                let answer = if last { report.answer()? } else { report.progress(GOING_ON) };
+                once.keep(tx, &answer)?;
+            }
+            Ok(report)
+        }))?;
+        report = applied;
+        if last {
+            return Ok((report.answer()?, false));
+        }
+    }
+}
+
+fn run_atomic(
+    order: &Order,
+    sheet: Sheet<'_>,
+    report: Report,
+    publisher: &Publisher,
+    handle: &Handle,
+) -> events::Result<(Answer, bool)> {
+    let changes: Vec<_> = sheet.map(|row| Change::read(row, order)).collect();
+    let order = order.clone();
+    let answer = handle.block_on(publisher.commit(move |tx| {
+        let mut report = report.clone();
+        for change in &changes {
+            let outcome = match change {
+                Ok(change) => tx.attempt(|tx| change.apply(tx, &order))?,
+                Err(error) => Err(events::Error::Refused(error.clone())),
+            };
+            report.count(change_line(change), outcome, &order)?;
+        }
+        if report.failed > 0 {
+            return Err(report.refuse_all().into());
+        }
+        let answer = report.answer()?;
+        if let Some(once) = &order.once {
+            once.keep(tx, &answer)?;
+        }
+        Ok(answer)
+    }))?;
+    Ok((answer, false))
+}
+
+fn change_line(change: &Result<Change, Refusal>) -> u64 {
+    match change {
+        Ok(change) => change.line,
+        Err(refusal) => refusal.more.get("line").and_then(serde_json::Value::as_u64).unwrap_or(0),
+    }
+}
+
+/// The same file under the same key twice at once would be applied twice.
+fn check_alone(tx: &mut Tx<'_>, order: &Order, before: &Report) -> events::Result<()> {
+    let Some(once) = &order.once else { return Ok(()) };
+    let kept = once.answered(tx.read())?;
+    let rows = kept.as_ref().and_then(|answer| Report::resume(&answer.body)).map_or(0, |it| it.rows);
+    let done = kept.is_some_and(|answer| answer.status != GOING_ON);
+    if done || rows != before.rows {
+        return Err(Refusal::new(
+            Class::Conflict,
+            "import_going_on",
+            "this import is going on already; send it again when that one has ended",
+            "该导入正在进行，请在其结束后重试",
+        )
+        .into());
+    }
+    Ok(())
+}

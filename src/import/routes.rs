@@ -1,0 +1,61 @@
+use super::{Format, Order, run};
+use crate::http::{Problem, prefers_chinese, resource};
+use crate::writes::{Write, respond};
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::{self, Path, ServiceConfig};
+use tokio::runtime::Handle;
+
+/// `/v1/import` and `/v1/import/{file}`.
+pub fn routes(service: &mut ServiceConfig) {
+    service
+        .service(resource(
+            "/v1/import",
+            [(Method::POST, || web::to(post_file)), (Method::PUT, || web::to(post_file))],
+        ))
+        .service(resource(
+            "/v1/import/{file}",
+            [(Method::POST, || web::to(post_named)), (Method::PUT, || web::to(post_named))],
+        ));
+}
+
+/// `POST /v1/import`: a file by its content type or its looks.
+async fn post_file(write: Write) -> Result<HttpResponse, Problem> {
+    import(None, write).await
+}
+
+/// `POST /v1/import/prices.csv`: a file by its name.
+async fn post_named(file: Path<String>, write: Write) -> Result<HttpResponse, Problem> {
+    import(Some(&file), write).await
+}
+
+async fn import(name: Option<&str>, mut write: Write) -> Result<HttpResponse, Problem> {
+    let writer = write.writer()?;
+    let mut params = std::mem::take(&mut write.params);
+    let atomic = params.take_one_of("mode", &["partial", "atomic"])? == Some("atomic");
+    let confirmed = params.take_flag("confirm")?;
+    params.finish()?;
+    let kind = write.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let format = name
+        .and_then(Format::from_file_name)
+        .or_else(|| kind.and_then(Format::from_content_type))
+        .unwrap_or_else(|| Format::sniff(&write.bytes));
+    let rows = write.bytes.iter().filter(|byte| **byte == b'\n').count();
+    let cost = u32::try_from(rows / 10).unwrap_or(u32::MAX).max(1);
+    write.limits().writes.check(write.caller.actor(), cost)?;
+    let order = Order {
+        writer,
+        bytes: write.bytes.clone(),
+        format,
+        atomic,
+        confirmed,
+        chinese: prefers_chinese(&write.headers),
+        once: write.once.clone(),
+    };
+    let (publisher, handle) = (write.publisher().clone(), Handle::current());
+    // Reading a file of megabytes takes its time; other requests do not wait for it.
+    let job = tokio::task::spawn_blocking(move || run(&order, &publisher, &handle));
+    let (answer, replayed) = job.await.map_err(|err| Problem::internal(&err))??;
+    Ok(respond(&answer, replayed))
+}

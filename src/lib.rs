@@ -1,0 +1,65 @@
+//! teawire tells tea buyers and sellers what just changed.
+//!
+//! # The floor plan
+//!
+//! The modules stand below in building order, the ground first. A module may
+//! use the modules named before it and no other; `tests/it/floors.rs` reads
+//! this file and holds every `crate::` path to that.
+
+// The ground: time, databases, the manners of HTTP, work in the background.
+
+pub mod clock;
+
+pub mod refusal;
+
+pub mod money;
+
+pub mod tasks;
+
+pub mod telemetry;
+
+pub mod db;
+
+pub mod http;
+
+pub mod limits;
+
+pub mod auth;
+
+// The event log, and everyone who reads it.
+
+pub mod events;
+
+pub mod transports;
+
+pub mod writes;
+
+// The trade, one module for each subject.
+
+pub mod catalogue;
+
+pub mod prices;
+
+pub mod clearance;
+
+pub mod stock;
+
+pub mod listings;
+
+pub mod import;
+
+pub mod rooms;
+
+// The roof: everything is put together here.
+
+pub mod ops;
+
+pub mod dashboard;
+
+pub mod config;
+
+pub mod app;
+
+pub mod demo;
+
+pub mod cli;

@@ -1,0 +1,90 @@
+use crate::catalogue::{NewProduct, get_product, get_products};
+use crate::http::{Problem, resource};
+use crate::refusal::Refusal;
+use crate::writes::{Answer, Write, receipt};
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use actix_web::web::{self, Path, ServiceConfig};
+use serde_json::json;
+
+/// `/v1/products` and `/v1/products/{id}`.
+pub fn routes(service: &mut ServiceConfig) {
+    service
+        .service(resource(
+            "/v1/products",
+            [(Method::GET, || web::to(get_products)), (Method::POST, || web::to(post_product))],
+        ))
+        .service(resource(
+            "/v1/products/{id}",
+            [
+                (Method::GET, || web::to(get_product)),
+                (Method::PUT, || web::to(put_product)),
+                (Method::DELETE, || web::to(delete_product)),
+            ],
+        ));
+}
+
+/// `POST /v1/products`: a new product.
+async fn post_product(mut write: Write) -> Result<HttpResponse, Problem> {
+    let writer = write.writer()?;
+    let new: NewProduct = write.body()?;
+    std::mem::take(&mut write.params).finish()?;
+    let details = new.check(0)?;
+    write
+        .perform(1, move |tx| {
+            let listed = super::create(tx, &writer, &details)?;
+            let told = receipt(listed.receipt.as_ref());
+            Ok(Answer::created(&json!({ "product": listed.product.json(None), "receipt": told })))
+        })
+        .await
+}
+
+/// `PUT /v1/products/{id}`: a product as it is to be.
+async fn put_product(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
+    let writer = write.writer()?;
+    let mut new: NewProduct = write.body()?;
+    let mut params = std::mem::take(&mut write.params);
+    let confirmed = params.take_flag("confirm")?;
+    params.finish()?;
+    let id = id.into_inner();
+    if new.id.as_ref().is_some_and(|named| *named != id) {
+        return Err(Refusal::invalid(
+            "id",
+            "bad_id",
+            "the id in the body is not the one in the path",
+            "请求体中的编号与路径不一致",
+        )
+        .into());
+    }
+    new.id = Some(id);
+    let details = new.check(0)?;
+    write
+        .perform(1, move |tx| {
+            let listed = super::replace(tx, &writer, &details, confirmed)?;
+            let reduced = crate::catalogue::store::clearance(tx.read(), &listed.product.id)?;
+            let body = json!({
+                "product": listed.product.json(reduced.as_ref()),
+                "changed": listed.receipt.is_some(),
+                "receipt": receipt(listed.receipt.as_ref()),
+            });
+            Ok(Answer::new(if listed.created { 201 } else { 200 }, &body))
+        })
+        .await
+}
+
+/// `DELETE /v1/products/{id}`: out of the offer.
+async fn delete_product(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
+    let writer = write.writer()?;
+    std::mem::take(&mut write.params).finish()?;
+    let id = id.into_inner();
+    write
+        .perform(1, move |tx| {
+            let listed = super::withdraw(tx, &writer, &id)?;
+            Ok(Answer::ok(&json!({
+                "product": listed.product.json(None),
+                "changed": listed.receipt.is_some(),
+                "receipt": receipt(listed.receipt.as_ref()),
+            })))
+        })
+        .await
+}

@@ -1,0 +1,49 @@
+use super::Terms;
+use crate::http::{Problem, resource, time};
+use crate::money::{Price, yuan_text};
+use crate::writes::{Answer, Write, receipt};
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use actix_web::web::{self, Path, ServiceConfig};
+use serde::Deserialize;
+use serde_json::json;
+
+/// `/v1/products/{id}/price`.
+pub fn routes(service: &mut ServiceConfig) {
+    service.service(resource("/v1/products/{id}/price", [(Method::PUT, || web::to(put_price))]));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPrice {
+    price: String,
+    observed_at: Option<String>,
+}
+
+/// `PUT /v1/products/{id}/price`: sets the price and tells who follows it.
+async fn put_price(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
+    let writer = write.writer()?;
+    let body: NewPrice = write.body()?;
+    let mut params = std::mem::take(&mut write.params);
+    let confirmed = params.take_flag("confirm")?;
+    params.finish()?;
+    let price = Price::parse("price", &body.price)?;
+    let observed_at = body.observed_at.as_deref().map(|text| time("observed_at", text)).transpose()?;
+    let terms = Terms { confirmed, observed_at, source: "merchant" };
+    let id = id.into_inner();
+    write
+        .perform(1, move |tx| {
+            let set = super::set(tx, &writer, &id, price, &terms)?;
+            let fen = set.product.price.unwrap_or_default();
+            Ok(Answer::ok(&json!({
+                "product": set.product.id,
+                "price": yuan_text(fen),
+                "price_fen": fen,
+                "price_text": set.product.price_text(fen),
+                "changed": set.receipt.is_some(),
+                "version": set.product.version,
+                "receipt": receipt(set.receipt.as_ref()),
+            })))
+        })
+        .await
+}

@@ -1,0 +1,63 @@
+use super::{Message, NewEvent};
+use crate::http::{Problem, resource};
+use crate::refusal::Refusal;
+use crate::transports::get_events;
+use crate::writes::{Answer, Write, receipt};
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use actix_web::web::{self, ServiceConfig};
+use serde_json::{Value, json};
+
+/// The most events one request publishes.
+const MOST: usize = 1_000;
+
+/// `/v1/events`: reading is history's, publishing is ours.
+pub fn routes(service: &mut ServiceConfig) {
+    service.service(resource(
+        "/v1/events",
+        [(Method::GET, || web::to(get_events)), (Method::POST, || web::to(post_events))],
+    ));
+}
+
+/// `POST /v1/events`: one event, or an array of them in one transaction.
+async fn post_events(mut write: Write) -> Result<HttpResponse, Problem> {
+    // Whoever may write products may speak.
+    write.writer()?;
+    std::mem::take(&mut write.params).finish()?;
+    let caller = write.caller.clone();
+    let many = write.bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    let messages: Vec<Message> = if many {
+        let events: Vec<NewEvent> = write.body()?;
+        if events.is_empty() || events.len() > MOST {
+            return Err(Refusal::invalid(
+                "",
+                "bad_batch",
+                format!("a batch has 1 to {MOST} events"),
+                format!("一批应有 1 到 {MOST} 个事件"),
+            )
+            .into());
+        }
+        let checked = events.into_iter().enumerate();
+        checked.map(|(at, event)| event.check(&caller, Some(at))).collect::<Result<_, _>>()?
+    } else {
+        vec![write.body::<NewEvent>()?.check(&caller, None)?]
+    };
+    let limits = &write.limits().config;
+    let most = if limits.enabled { limits.rooms } else { i64::MAX };
+    let cost = (messages.len() as u32).div_ceil(10);
+    write
+        .perform(cost, move |tx| {
+            let mut receipts = Vec::with_capacity(messages.len());
+            for message in &messages {
+                receipts.push(receipt(Some(&super::publish(tx, &caller, message, most)?)));
+            }
+            Ok(Answer::created(&match receipts.pop() {
+                Some(only) if !many => json!({ "receipt": only }),
+                last => {
+                    receipts.extend(last);
+                    json!({ "receipts": Value::Array(receipts) })
+                }
+            }))
+        })
+        .await
+}

@@ -1,0 +1,42 @@
+use crate::catalogue::{Heading, Product};
+use crate::events::{Fact, Topic};
+use serde::Serialize;
+
+/// There is more or less of a product than before.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct StockChanged {
+    #[serde(flatten)]
+    pub heading: Heading,
+    pub quantity: i64,
+    /// Before; none while it was unknown.
+    pub from: Option<i64>,
+    pub delta: Option<i64>,
+    /// What is counted: `gram` or `piece`.
+    pub stock_unit: &'static str,
+    pub note: Option<String>,
+}
+
+impl StockChanged {
+    /// The change of `product` to `quantity`.
+    pub fn new(product: &Product, quantity: i64, note: Option<&str>) -> StockChanged {
+        StockChanged {
+            heading: product.heading(),
+            quantity,
+            from: product.stock,
+            delta: product.stock.map(|from| quantity - from),
+            stock_unit: product.stock_unit(),
+            note: note.map(str::to_owned),
+        }
+    }
+}
+
+impl Fact for StockChanged {
+    fn kind(&self) -> &'static str {
+        "stock.changed"
+    }
+
+    fn topics(&self) -> Vec<Topic> {
+        vec![Topic::product(&self.heading.product), Topic::merchant(&self.heading.merchant)]
+    }
+}

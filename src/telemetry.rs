@@ -1,0 +1,182 @@
+//! Logs and metrics.
+
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Mutex;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `pretty` on a terminal, else `json`.
+    Auto,
+    /// For eyes.
+    Pretty,
+    /// One object a line.
+    Json,
+}
+
+/// Begins to log to `file`, or to stderr, at the levels of `RUST_LOG`
+/// (default `info`). A line that cannot be written is lost; a request never is.
+pub fn start(file: Option<&Path>, format: LogFormat) -> io::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let out: Box<dyn Write + Send> = match file {
+        Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+        None => Box::new(io::stderr()),
+    };
+    let terminal = file.is_none() && io::stderr().is_terminal();
+    let pretty = match format {
+        LogFormat::Auto => terminal,
+        LogFormat::Pretty => true,
+        LogFormat::Json => false,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(terminal)
+        .with_writer(Lossy(Mutex::new(out)));
+    // A second start in one process (tests) changes nothing.
+    let _ = if pretty {
+        builder.try_init().map_err(|_| ())
+    } else {
+        builder
+            .json().flatten_event(true).with_current_span(true).with_span_list(false).try_init().map_err(|_| ())
+    };
+    Ok(())
+}
+
+/// A writer whose failures nobody hears of: a full disk is no reason to fail
+/// a request, and complaining of it would need the same disk.
+struct Lossy(Mutex<Box<dyn Write + Send>>);
+
+struct LossyLine<'a>(&'a Mutex<Box<dyn Write + Send>>);
+
+impl Write for LossyLine<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Ok(mut out) = self.0.lock() {
+            let _ = out.write_all(line);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lossy {
+    type Writer = LossyLine<'a>;
+
+    fn make_writer(&'a self) -> LossyLine<'a> {
+        LossyLine(&self.0)
+    }
+}
+
+/// What `/metrics` tells. Every queue, map and buffer has a figure here; none
+/// has a label that a user chooses.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// Events committed by this node, by type.
+    pub appended: IntCounterVec,
+    /// Commits of this node.
+    pub commits: IntCounter,
+    /// Write jobs a commit.
+    pub commit_jobs: Histogram,
+    /// Seconds a commit took.
+    pub commit_seconds: Histogram,
+    /// Write jobs waiting.
+    pub write_queue: IntGauge,
+    /// The position of the last event announced on this node.
+    pub head: IntGauge,
+    /// Events and bytes of the recent log in memory.
+    pub recent_events: IntGauge,
+    /// See `recent_events`.
+    pub recent_bytes: IntGauge,
+    /// Events given to readers (streams and polls).
+    pub delivered: IntCounter,
+    /// Open streams.
+    pub streams: IntGauge,
+    /// Waiting polls.
+    pub polls: IntGauge,
+    /// Times a reader fell so far behind that it was sent back to the log.
+    pub fell_behind: IntCounter,
+    /// Reads of the log in the database for readers.
+    pub log_reads: IntCounter,
+    /// Ends of streams, by code of the bye.
+    pub byes: IntCounterVec,
+    /// Requests answered, by route pattern and status class.
+    pub requests: IntCounterVec,
+    /// Requests refused by a limit, by limit.
+    pub limited: IntCounterVec,
+    /// Panics caught.
+    pub panics: IntCounter,
+    /// Database reads running or waiting.
+    pub db_reads: IntGauge,
+    /// Addresses and merchants in the rate limiters' maps.
+    pub limiter_keys: IntGauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let registry = Registry::new();
+        Metrics {
+            appended: counters(&registry, "teawire_events_appended_total", "Events committed by this node", &["type"]),
+            commits: counter(&registry, "teawire_commits_total", "Write transactions committed by this node"),
+            commit_jobs: histogram(&registry, "teawire_commit_jobs", "Writes that shared a transaction", vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
+            commit_seconds: histogram(&registry, "teawire_commit_seconds", "Seconds from the begin of a write transaction to its commit", vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0]),
+            write_queue: gauge(&registry, "teawire_write_queue", "Writes waiting for the writer"),
+            head: gauge(&registry, "teawire_log_head", "Position of the last event announced here"),
+            recent_events: gauge(&registry, "teawire_recent_events", "Events of the log kept in memory"),
+            recent_bytes: gauge(&registry, "teawire_recent_bytes", "Bytes of the log kept in memory"),
+            delivered: counter(&registry, "teawire_events_delivered_total", "Events given to readers"),
+            streams: gauge(&registry, "teawire_streams", "Open streams"),
+            polls: gauge(&registry, "teawire_polls", "Waiting polls"),
+            fell_behind: counter(&registry, "teawire_readers_fell_behind_total", "Readers sent back to the log because they were slow"),
+            log_reads: counter(&registry, "teawire_log_reads_total", "Reads of the log in the database for readers"),
+            byes: counters(&registry, "teawire_byes_total", "Streams ended by the server", &["code"]),
+            requests: counters(&registry, "teawire_requests_total", "Requests answered", &["route", "status"]),
+            limited: counters(&registry, "teawire_limited_total", "Requests refused by a limit", &["limit"]),
+            panics: counter(&registry, "teawire_panics_total", "Panics caught"),
+            db_reads: gauge(&registry, "teawire_db_reads", "Database reads running or waiting"),
+            limiter_keys: gauge(&registry, "teawire_limiter_keys", "Keys in the rate limiters"),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    /// All of it in the text format of Prometheus.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let _ = prometheus::TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
+        text
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("the names of the metrics are ours and well formed");
+    registry.register(Box::new(collector.clone())).expect("every metric is registered once");
+    collector
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::new(name, help))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::new(name, help))
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: Vec<f64>) -> Histogram {
+    register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)))
+}

@@ -1,0 +1,161 @@
+use super::{Answer, Once};
+use crate::auth::{Caller, Writer, unauthorized};
+use crate::events::{self, Publisher, Tx};
+use crate::http::{Config, Params, Problem, read_body, read_form_or_json};
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use std::future::Future;
+use std::pin::Pin;
+
+impl From<events::Error> for Problem {
+    fn from(err: events::Error) -> Problem {
+        match err {
+            events::Error::Refused(refusal) => refusal.into(),
+            events::Error::Db(err) => err.into(),
+        }
+    }
+}
+
+/// A request that is to change something: whose, what, and under which key.
+pub struct Write {
+    /// Whoever sent it; not anonymous.
+    pub caller: Caller,
+    /// Its parameters.
+    pub params: Params,
+    /// Its body as it came.
+    pub bytes: Bytes,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The key it is to be done once under.
+    pub once: Option<Once>,
+    publisher: Data<Publisher>,
+    limits: Data<Limits>,
+}
+
+impl FromRequest for Write {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Write, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move { read(&request, &mut payload).await })
+    }
+}
+
+async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Problem> {
+    let missing = || Problem::internal(&std::io::Error::other("the app is not whole"));
+    let config = request.app_data::<Data<Config>>().cloned().ok_or_else(missing)?;
+    let publisher = request.app_data::<Data<Publisher>>().cloned().ok_or_else(missing)?;
+    let limits = request.app_data::<Data<Limits>>().cloned().ok_or_else(missing)?;
+    let caller = Caller::from_request(request, &mut Payload::None).await?;
+    if caller == Caller::Anonymous {
+        return Err(unauthorized().into());
+    }
+    let import = request.path().starts_with("/v1/import");
+    let most = if import { config.import_bytes } else { config.body_bytes };
+    let bytes = read_body(request.headers(), payload, most, &config).await?;
+    let once = match request.headers().get("idempotency-key") {
+        None => None,
+        Some(key) => {
+            let key = key.to_str().ok().filter(|key| (1..=128).contains(&key.len()));
+            let key = key.ok_or_else(|| {
+                Refusal::invalid(
+                    "Idempotency-Key",
+                    "bad_idempotency_key",
+                    "an Idempotency-Key has 1 to 128 visible ASCII characters",
+                    "Idempotency-Key 应为 1 到 128 个可见 ASCII 字符",
+                )
+            })?;
+            let mut hash = Sha256::new();
+            for part in [request.method().as_str(), request.path(), request.query_string()] {
+                hash.update(part.as_bytes());
+                hash.update([0]);
+            }
+            hash.update(&bytes);
+            let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            Some(Once { actor: caller.actor(), key: key.to_owned(), fingerprint })
+        }
+    };
+    Ok(Write {
+        params: Params::parse(request.query_string()),
+        headers: request.headers().clone(),
+        caller,
+        bytes,
+        once,
+        publisher,
+        limits,
+    })
+}
+
+impl Write {
+    /// The body as a `T`.
+    pub fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        read_form_or_json(&self.headers, &self.bytes)
+    }
+
+    /// The caller as somebody who writes products.
+    pub fn writer(&self) -> Result<Writer, Problem> {
+        Ok(self.caller.writer()?)
+    }
+
+    /// The publisher, for what takes more than one transaction.
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// How much may be written.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Does `work` in a transaction, once if there is a key, and answers.
+    /// `cost` is what it counts against the caller's quota.
+    pub async fn perform(
+        self,
+        cost: u32,
+        mut work: impl FnMut(&mut Tx<'_>) -> events::Result<Answer> + Send + 'static,
+    ) -> Result<HttpResponse, Problem> {
+        let standing = self.limits.writes.check(self.caller.actor(), cost)?;
+        let once = self.once.clone();
+        let (answer, replayed) = self
+            .publisher
+            .commit(move |tx| {
+                let Some(once) = &once else { return Ok((work(tx)?, false)) };
+                if let Some(answer) = once.answered(tx.read())? {
+                    return Ok((answer, true));
+                }
+                let answer = work(tx)?;
+                once.keep(tx, &answer)?;
+                Ok((answer, false))
+            })
+            .await?;
+        let mut response = respond(&answer, replayed);
+        for (name, value) in standing.iter().flat_map(|standing| standing.headers()) {
+            if let (Ok(name), Ok(value)) =
+                (name.to_ascii_lowercase().parse::<actix_web::http::header::HeaderName>(), value.parse())
+            {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        Ok(response)
+    }
+}
+
+/// `answer` over HTTP.
+pub fn respond(answer: &Answer, replayed: bool) -> HttpResponse {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = HttpResponse::build(status);
+    response.content_type("application/json").insert_header(("Cache-Control", "no-store"));
+    if replayed {
+        response.insert_header(("Idempotency-Replayed", "true"));
+    }
+    response.body(answer.body.clone())
+}

@@ -1,0 +1,117 @@
+//! What every write shares: who may, how often, once, and what is answered.
+//!
+//! An answer is made inside the transaction and, under an `Idempotency-Key`,
+//! kept in it: whoever asks again after a lost answer gets the same one, and
+//! what was done is not done twice, whatever broke in between.
+
+mod extract;
+mod store;
+
+pub use extract::{Write, respond};
+
+use crate::clock::Millis;
+use crate::db::Conn;
+use crate::events::{self, Publisher, Receipt, Tx};
+use crate::refusal::Refusal;
+use crate::tasks::Task;
+use serde_json::Value;
+
+/// How long an answer is kept for its key, in milliseconds.
+const KEPT: Millis = 86_400_000;
+
+/// What a write came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// JSON, with a newline at its end.
+    pub body: String,
+}
+
+impl Answer {
+    /// An answer of `status`.
+    pub fn new(status: u16, body: &Value) -> Answer {
+        Answer { status, body: format!("{body}\n") }
+    }
+
+    /// 200.
+    pub fn ok(body: &Value) -> Answer {
+        Answer::new(200, body)
+    }
+
+    /// 201.
+    pub fn created(body: &Value) -> Answer {
+        Answer::new(201, body)
+    }
+}
+
+/// A receipt as it is answered; null where nothing was told.
+pub fn receipt(receipt: Option<&Receipt>) -> Value {
+    receipt.map_or(Value::Null, |receipt| {
+        serde_json::json!({
+            "id": receipt.id,
+            "topics": receipt.topics,
+            "subscribers": receipt.subscribers,
+        })
+    })
+}
+
+/// Under which key a write is to be done once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Once {
+    /// Whose key it is.
+    pub actor: String,
+    /// The key.
+    pub key: String,
+    /// What was asked: of method, path, parameters and body.
+    pub fingerprint: String,
+}
+
+impl Once {
+    /// The answer that was given before, if there was one.
+    ///
+    /// # Errors
+    /// `idempotency_key_reused` if it was given to something else.
+    pub fn answered(&self, conn: &mut Conn) -> events::Result<Option<Answer>> {
+        let Some((fingerprint, answer)) = store::find(conn, &self.actor, &self.key)? else {
+            return Ok(None);
+        };
+        if fingerprint != self.fingerprint {
+            return Err(Refusal::invalid(
+                "Idempotency-Key",
+                "idempotency_key_reused",
+                "this Idempotency-Key was used for another request",
+                "该 Idempotency-Key 已用于另一个请求",
+            )
+            .into());
+        }
+        Ok(Some(answer))
+    }
+
+    /// Keeps `answer` in the transaction of what it answers.
+    pub fn keep(&self, tx: &mut Tx<'_>, answer: &Answer) -> events::Result<()> {
+        let now = tx.now();
+        Ok(store::save(tx.write(), self, answer, now)?)
+    }
+}
+
+/// Forgets the answers whose time is over.
+pub struct Forget(pub Publisher);
+
+impl Task for Forget {
+    const NAME: &'static str = "forget-answers";
+
+    type Error = events::Error;
+
+    async fn run(&self) -> events::Result<()> {
+        loop {
+            let forget = |tx: &mut Tx<'_>| {
+                let before = tx.now() - KEPT;
+                Ok(store::forget(tx.write(), before)?)
+            };
+            if self.0.commit(forget).await? < store::STEP {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A whole service per test: the real program in a directory of its own, and
+//! readers that speak plain HTTP to it.
+
+mod api;
+pub mod forge;
+mod postgres;
+mod process;
+mod raw;
+mod sse;
+
+pub use api::{Answer, Api, message_batch};
+pub use raw::body_of;
+pub use sse::{Follower, Frame, Frames};
+
+use process::Process;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::Deref;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tempfile::TempDir;
+
+/// The secret that every service of the suite signs its tokens with.
+pub const SECRET: &str = "only-for-tests-0123456789-abcdefghijklmnop";
+
+/// What a test wants to be different from the defaults.
+pub struct Setup {
+    env: BTreeMap<String, String>,
+}
+
+impl Setup {
+    /// Caps by rate and by count are off: the suite writes faster than one
+    /// merchant may. The tests of the limits turn them on.
+    fn new() -> Setup {
+        let mut setup = Setup { env: BTreeMap::new() };
+        setup.env("TEAWIRE_LISTEN", "127.0.0.1:0");
+        setup.env("TEAWIRE_OPS_LISTEN", "127.0.0.1:0");
+        setup.env("TEAWIRE_AUTH__JWT_SECRET", SECRET);
+        setup.env("TEAWIRE_LOG_FORMAT", "json");
+        setup.env("TEAWIRE_LIMITS__ENABLED", false);
+        let sqlite = || "sqlite:teawire.db".to_owned();
+        let database = if on_postgres() { postgres::fresh() } else { sqlite() };
+        setup.env("TEAWIRE_DATABASE_URL", database);
+        setup
+    }
+
+    /// Sets a variable of the service's environment.
+    pub fn env(&mut self, name: &str, value: impl Display) -> &mut Setup {
+        self.env.insert(name.to_owned(), value.to_string());
+        self
+    }
+}
+
+/// Whether the suite runs on PostgreSQL.
+pub fn on_postgres() -> bool {
+    std::env::var("TEST_DATABASE").is_ok_and(|database| database == "postgres")
+}
+
+/// What the nodes of one service share: a directory, a database, settings.
+struct Home {
+    directory: TempDir,
+    env: BTreeMap<String, String>,
+    nodes: AtomicUsize,
+}
+
+impl Home {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_teawire"));
+        let inherited = std::env::vars().filter(|(name, _)| !name.starts_with("TEAWIRE_"));
+        command.args(args).env_clear().envs(inherited).env("RUST_BACKTRACE", "1");
+        command.envs(&self.env).current_dir(self.directory.path());
+        command
+    }
+}
+
+/// One running node; gone with the test.
+pub struct Service {
+    api: Api,
+    ops: String,
+    process: Process,
+    home: Arc<Home>,
+}
+
+impl Deref for Service {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+impl Service {
+    /// A service on an empty database.
+    pub async fn start() -> Service {
+        Service::with(|_| ()).await
+    }
+
+    /// A service with settings of its own:
+    /// `Service::with(|setup| { setup.env("TEAWIRE_EVENTS__KEEP_COUNT", 50); })`.
+    pub async fn with(change: impl FnOnce(&mut Setup)) -> Service {
+        Service::on(Service::home(change)).await
+    }
+
+    /// Two nodes that find the same empty database at the same moment.
+    pub async fn pair() -> (Service, Service) {
+        let home = Service::home(|_| ());
+        tokio::join!(Service::on(home.clone()), Service::on(home))
+    }
+
+    /// Another node on the same database.
+    pub async fn second_node(&self) -> Service {
+        Service::on(self.home.clone()).await
+    }
+
+    fn home(change: impl FnOnce(&mut Setup)) -> Arc<Home> {
+        let mut setup = Setup::new();
+        change(&mut setup);
+        let directory = tempfile::tempdir().unwrap();
+        Arc::new(Home { directory, env: setup.env, nodes: AtomicUsize::new(0) })
+    }
+
+    async fn on(home: Arc<Home>) -> Service {
+        let node = home.nodes.fetch_add(1, Ordering::Relaxed);
+        let log = home.directory.path().join(format!("node-{node}.log"));
+        let process = Process::start(home.command(&["serve"]), &log).await;
+        let api = Api::new(process.url.clone(), log);
+        Service { api, ops: process.ops.clone(), process, home }
+    }
+
+    /// The address of the operator's listener.
+    pub fn ops(&self) -> &str {
+        &self.ops
+    }
+
+    /// Where the service keeps its files.
+    pub fn directory(&self) -> &Path {
+        self.home.directory.path()
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Asks the service to end, without waiting for it.
+    pub fn signal_end(&self) {
+        self.process.signal("TERM");
+    }
+
+    /// Waits for the end of the service.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.api.within("end of the service", self.process.ended()).await
+    }
+
+    /// `kill -15`, and how the service ended.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.signal_end();
+        self.ended().await
+    }
+
+    /// Starts the service again where it was: same database, same address.
+    pub async fn restart(&mut self) {
+        self.process.kill();
+        let mut command = self.home.command(&["serve"]);
+        command.env("TEAWIRE_LISTEN", self.api.address());
+        self.process = Process::start(command, self.api.log_file()).await;
+        self.ops = self.process.ops.clone();
+        self.api = Api::new(self.process.url.clone(), self.api.log_file().to_owned());
+    }
+
+    /// Runs `teawire <args>` beside the service, with its settings, to the end.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        self.home.command(args).output().unwrap()
+    }
+
+    /// What `teawire <args>` printed; it must have ended well.
+    pub fn run(&self, args: &[&str]) -> String {
+        let output = self.cli(args);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "teawire {args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}

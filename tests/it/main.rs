@@ -1,0 +1,33 @@
+//! The promises of the service, each in a file of its own, kept by the real program.
+//!
+//! `cargo test` runs them on SQLite, `TEST_DATABASE=postgres cargo test` on a
+//! PostgreSQL of their own.
+
+// What is wrong with a test should stop it where it stands.
+#![allow(clippy::unwrap_used)]
+
+mod bad_http;
+mod bad_input;
+mod concurrency;
+mod crash;
+mod floors;
+mod framing;
+mod harness;
+mod idempotency;
+mod identity;
+mod import;
+mod keys;
+mod limits;
+mod market;
+mod migrations;
+mod ops;
+mod poll;
+mod price_update;
+mod reconnect;
+mod retention;
+mod same_bytes;
+mod several_topics;
+mod shutdown;
+mod slow_peers;
+mod transports;
+mod writing;
