@@ -17,21 +17,21 @@ const BANNER_AFTER_MS = 3_000
 const WORDS = {
   zh: {
     live: '实时', polling: '长轮询', connecting: '连接中', reconnecting: '重连中', offline: '离线',
-    other: 'English', all: '全部', copied: '已复制', pressed: '请按复制键', none: '–', unpriced: '待报价', soldOut: '售罄',
+    other: 'English', all: '全部', everywhere: '全部市场', copied: '已复制', pressed: '请按复制键', none: '–', unpriced: '待报价', soldOut: '售罄',
     clearance: '清仓', first: '首次报价', arrived: '新到', ended: '清仓结束', until: '至', average: '均价', volume: '成交',
     shown: (n, all) => n === all ? `${all} 款` : `${n} / ${all} 款`, more: n => `再显示 ${n} 款`,
     trend: (from, to) => `从 ${from} 到 ${to}`, failed: why => `读不到茶品（${why}），稍后自动重试。`,
-    about: s => `teawire ${s.version} · ${s.products} 款茶品 · ${s.streams + s.polls} 人在看`,
+    about: s => `teawire ${s.version} · ${s.products} 款茶品 · ${Math.max(1, s.streams + s.polls)} 人在看`,
     due: '到期', cancelled: '已取消', sold_out: '售罄', withdrawn: '已下架', now: '刚刚',
     units: { jin: '斤', kg: '公斤', liang: '两', gram: '克', piece: '饼', tong: '提', case: '件', box: '盒' },
   },
   en: {
     live: 'Live', polling: 'Long-poll', connecting: 'Connecting', reconnecting: 'Reconnecting', offline: 'Offline',
-    other: '中文', all: 'All', copied: 'Copied', pressed: 'Press copy', none: '–', unpriced: 'no price yet', soldOut: 'sold out',
+    other: '中文', all: 'All', everywhere: 'All markets', copied: 'Copied', pressed: 'Press copy', none: '–', unpriced: 'no price yet', soldOut: 'sold out',
     clearance: 'Clearance', first: 'first price', arrived: 'New', ended: 'Clearance over', until: 'until', average: 'average', volume: 'volume',
     shown: (n, all) => n === all ? `${all} teas` : `${n} of ${all} teas`, more: n => `Show ${n} more`,
     trend: (from, to) => `from ${from} to ${to}`, failed: why => `The catalogue cannot be read (${why}). Trying again shortly.`,
-    about: s => `teawire ${s.version} · ${s.products} teas · ${s.streams + s.polls} watching`,
+    about: s => `teawire ${s.version} · ${s.products} teas · ${Math.max(1, s.streams + s.polls)} watching`,
     due: 'time is up', cancelled: 'cancelled', sold_out: 'sold out', withdrawn: 'withdrawn', now: 'now',
     units: { jin: 'jin', kg: 'kg', liang: 'liang', gram: 'g', piece: 'piece', tong: 'tong', case: 'case', box: 'box' },
   },
@@ -94,7 +94,7 @@ function stockOf(p) {
   if (p.stock === null) return w().none
   if (p.stock === 0) return w().soldOut
   if (p.stock_unit !== 'gram') {
-    const piece = '饼砖沱'.includes(p.form || ' ') ? p.form : '个'
+    const piece = '饼砖沱'.includes(p.form || ' ') ? p.form : p.unit === 'box' ? '盒' : '个'
     return lang === 'zh' ? `${number(p.stock)} ${piece}` : `${number(p.stock)} pcs`
   }
   const jin = lang === 'zh' && p.unit !== 'kg'
@@ -189,14 +189,14 @@ function layOut() {
   $('table').hidden = !fitting.length
   $('nothing').hidden = !rows.size || fitting.length > 0
   $('empty').hidden = rows.size > 0 || !$('loading').hidden
-  drawChips('category', categories)
-  drawChips('market', markets)
+  const products = [...rows.values()].map(row => row.product)
+  drawCategories(products)
+  drawMarkets(products)
 }
 
-function drawChips(kind, things) {
-  const box = $(kind === 'category' ? 'categories' : 'markets')
-  const products = [...rows.values()].map(row => row.product)
-  const used = things.filter(thing => products.some(p => fits(p, { [kind]: thing.id })))
+function drawCategories(products) {
+  const box = $('categories')
+  const used = categories.filter(({ id }) => products.some(p => fits(p, { category: id })))
   const focused = box.contains(document.activeElement) ? document.activeElement.dataset.id : null
   box.hidden = !used.length
   box.replaceChildren(...[{ id: '', name: w().all }, ...used].map(thing => {
@@ -205,13 +205,28 @@ function drawChips(kind, things) {
     chip.type = 'button'
     chip.className = 'chip'
     chip.dataset.id = thing.id
-    chip.setAttribute('aria-pressed', chosen[kind] === thing.id)
-    count.textContent = products.filter(p => fits(p, { ...chosen, [kind]: thing.id })).length
+    chip.setAttribute('aria-pressed', chosen.category === thing.id)
+    count.textContent = products.filter(p => fits(p, { ...chosen, category: thing.id })).length
     chip.append(named(thing), ' ', count)
-    chip.onclick = () => { chosen[kind] = chosen[kind] === thing.id ? '' : thing.id; limit = PAGE; layOut() }
+    chip.onclick = () => { chosen.category = chosen.category === thing.id ? '' : thing.id; limit = PAGE; layOut() }
     return chip
   }))
   if (focused !== null) box.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus()
+}
+
+/** The markets, the largest first. Drawn anew only if they read differently: an open list would close. */
+function drawMarkets(products) {
+  const size = id => products.filter(p => fits(p, { market: id })).length
+  const used = markets.filter(({ id }) => size(id)).sort((a, b) => size(b.id) - size(a.id))
+  const options = [{ id: '', name: w().everywhere }, ...used].map(market => {
+    const count = products.filter(p => fits(p, { ...chosen, market: market.id })).length
+    return new Option(`${named(market)} (${count})`, market.id)
+  })
+  const box = $('markets')
+  box.hidden = used.length < 2
+  const read = list => [...list].map(option => option.text).join()
+  if (read(box.options) !== read(options)) box.replaceChildren(...options)
+  box.value = chosen.market
 }
 
 // ---- what happens
@@ -241,6 +256,8 @@ function apply({ type, data, time }) {
 
 function remember(row, { data, time }) {
   if (row.prices.at(-1) !== data.price_fen) row.prices.push(data.price_fen)
+  // The catalogue was quicker than the event: what was before is only in the event.
+  else if (row.prices.length === 1 && data.from_fen) row.prices.unshift(data.from_fen)
   row.prices.splice(0, row.prices.length - TREND)
   row.change = data.change_bp
   row.changedAt = Date.parse(time)
@@ -251,8 +268,8 @@ function worded({ type, data }) {
   switch (type) {
     case 'price.changed': {
       const way = Math.sign(data.change_bp ?? 0)
-      const moved = data.change_bp === null ? w().first : `${way > 0 ? '▲' : '▼'} ${percent(data.change_bp)}`
-      return [way > 0 ? 'up' : way < 0 ? 'down' : 'first', teaName(data), `${money(data.price_fen)} / ${unitOf(data)} ${moved}`, way]
+      const moved = data.change_bp === null ? w().first : `${way > 0 ? '▲' : way < 0 ? '▼' : ''}${percent(data.change_bp)}`
+      return [way > 0 ? 'up' : way < 0 ? 'down' : 'first', teaName(data), `${money(data.price_fen)}/${unitOf(data)} ${moved} · ${marketName(data.market).split(',')[0]}`, way]
     }
     case 'product.arrived': return [type, named(data), [w().arrived, data.price_fen && `${money(data.price_fen)} / ${unitOf(data)}`, marketName(data.market)].filter(Boolean).join(' · ')]
     case 'clearance.started': return [type, teaName(data), `${w().clearance} ${money(data.price_fen)}${data.was_fen ? ` ← ${money(data.was_fen)}` : ''}${data.ends_at ? ` · ${w().until} ${clockTime(data.ends_at, false)}` : ''}`]
@@ -476,6 +493,7 @@ async function copy(button) {
 async function start() {
   speak(lang)
   $('lang').onclick = () => { speak(lang === 'zh' ? 'en' : 'zh'); saved('teawire.lang', lang) }
+  $('markets').onchange = () => { chosen.market = $('markets').value; limit = PAGE; layOut() }
   $('more').onclick = () => { limit += PAGE; layOut() }
   $('clear').onclick = () => { chosen = { category: '', market: '' }; layOut() }
   $('reconnect').onclick = () => subscription?.reconnect()
@@ -502,6 +520,8 @@ async function start() {
     onState,
   })
   drawFigures()
+  // A quiet moment tells the time better than the rush of the start, and we are counted by now.
+  setTimeout(() => readStatus().catch(() => {}), 2_000)
 }
 
 start()

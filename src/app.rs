@@ -122,7 +122,8 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
         streams: Data::new(config.streams.clone()),
     };
     let bind = |address: SocketAddr| {
-        let listener = listen(address, 4096).map_err(|err| StartError::Io("an address to listen on", err))?;
+        let listener =
+            listen(address, 4096).map_err(|err| StartError::Io("an address to listen on", err))?;
         let address = listener.local_addr().map_err(|err| StartError::Io("an address", err))?;
         Ok::<_, StartError>((listener, address))
     };
@@ -254,8 +255,23 @@ fn ops_server(parts: Parts, listener: TcpListener) -> io::Result<Server> {
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "DELETE"])
-        .allowed_headers(["authorization", "content-type", "last-event-id", "idempotency-key", "if-match", "accept-language"])
-        .expose_headers(["x-request-id", "retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "idempotency-replayed", "etag"])
+        .allowed_headers([
+            "authorization",
+            "content-type",
+            "last-event-id",
+            "idempotency-key",
+            "if-match",
+            "accept-language",
+        ])
+        .expose_headers([
+            "x-request-id",
+            "retry-after",
+            "ratelimit-limit",
+            "ratelimit-remaining",
+            "ratelimit-reset",
+            "idempotency-replayed",
+            "etag",
+        ])
         .supports_credentials()
         .block_on_origin_mismatch(false)
         .max_age(3600);

@@ -87,13 +87,14 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
         flags: &[(&str, String)],
     ) -> Result<Config, ConfigError> {
-        let mut settings: Table = DEFAULTS.parse().expect("config.default.toml is TOML; a test reads it");
+        let mut settings: Table =
+            DEFAULTS.parse().expect("config.default.toml is TOML; a test reads it");
         if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .map_err(|err| ConfigError::File(path.to_owned(), err))?;
-            let theirs: Table = text
-                .parse()
-                .map_err(|err: toml::de::Error| ConfigError::Toml(path.to_owned(), err.message().to_owned()))?;
+            let theirs: Table = text.parse().map_err(|err: toml::de::Error| {
+                ConfigError::Toml(path.to_owned(), err.message().to_owned())
+            })?;
             overlay(&mut settings, theirs, &path.display().to_string(), "")?;
         }
         for (name, text) in environment {
@@ -177,9 +178,8 @@ fn set(settings: &mut Table, path: &str, text: &str, whence: &str) -> Result<(),
         None => (None, path),
     };
     let known = |table: &Table| table.keys().cloned().collect::<Vec<_>>().join(", ");
-    let unknown = |table: &Table| {
-        Err(ConfigError::Unknown(whence.to_owned(), path.to_owned(), known(table)))
-    };
+    let unknown =
+        |table: &Table| Err(ConfigError::Unknown(whence.to_owned(), path.to_owned(), known(table)));
     let table = match section {
         None => settings,
         Some(section) => match settings.get(section) {

@@ -31,19 +31,18 @@ teawire tells you when tea prices and stock change.
 
 /// `/` and the files of the page.
 pub fn routes(service: &mut ServiceConfig) {
-    service
-        .service(resource("/", [(Method::GET, || web::to(get_root))]))
-        .service(resource(
-            "/{file:[a-z-]+\\.(?:js|css|svg)}",
-            [(Method::GET, || web::to(get_file))],
-        ));
+    service.service(resource("/", [(Method::GET, || web::to(get_root))])).service(resource(
+        "/{file:[a-z-]+\\.(?:js|css|svg)}",
+        [(Method::GET, || web::to(get_file))],
+    ));
 }
 
 /// `GET /`: a page for a browser, a cheat sheet for curl.
 async fn get_root(request: HttpRequest) -> HttpResponse {
-    let browser = request.headers().get("accept").is_some_and(|accept| {
-        accept.to_str().is_ok_and(|accept| accept.contains("text/html"))
-    });
+    let browser = request
+        .headers()
+        .get("accept")
+        .is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
     if browser && accepts(request.headers(), &["text/html"]) {
         return file(&request, "index.html");
     }

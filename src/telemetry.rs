@@ -45,7 +45,12 @@ pub fn start(file: Option<&Path>, format: LogFormat) -> io::Result<()> {
         builder.try_init().map_err(|_| ())
     } else {
         builder
-            .json().flatten_event(true).with_current_span(true).with_span_list(false).try_init().map_err(|_| ())
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .try_init()
+            .map_err(|_| ())
     };
     Ok(())
 }
@@ -126,22 +131,76 @@ impl Default for Metrics {
     fn default() -> Metrics {
         let registry = Registry::new();
         Metrics {
-            appended: counters(&registry, "teawire_events_appended_total", "Events committed by this node", &["type"]),
-            commits: counter(&registry, "teawire_commits_total", "Write transactions committed by this node"),
-            commit_jobs: histogram(&registry, "teawire_commit_jobs", "Writes that shared a transaction", vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
-            commit_seconds: histogram(&registry, "teawire_commit_seconds", "Seconds from the begin of a write transaction to its commit", vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0]),
+            appended: counters(
+                &registry,
+                "teawire_events_appended_total",
+                "Events committed by this node",
+                &["type"],
+            ),
+            commits: counter(
+                &registry,
+                "teawire_commits_total",
+                "Write transactions committed by this node",
+            ),
+            commit_jobs: histogram(
+                &registry,
+                "teawire_commit_jobs",
+                "Writes that shared a transaction",
+                vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
+            ),
+            commit_seconds: histogram(
+                &registry,
+                "teawire_commit_seconds",
+                "Seconds from the begin of a write transaction to its commit",
+                vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0],
+            ),
             write_queue: gauge(&registry, "teawire_write_queue", "Writes waiting for the writer"),
             head: gauge(&registry, "teawire_log_head", "Position of the last event announced here"),
-            recent_events: gauge(&registry, "teawire_recent_events", "Events of the log kept in memory"),
-            recent_bytes: gauge(&registry, "teawire_recent_bytes", "Bytes of the log kept in memory"),
-            delivered: counter(&registry, "teawire_events_delivered_total", "Events given to readers"),
+            recent_events: gauge(
+                &registry,
+                "teawire_recent_events",
+                "Events of the log kept in memory",
+            ),
+            recent_bytes: gauge(
+                &registry,
+                "teawire_recent_bytes",
+                "Bytes of the log kept in memory",
+            ),
+            delivered: counter(
+                &registry,
+                "teawire_events_delivered_total",
+                "Events given to readers",
+            ),
             streams: gauge(&registry, "teawire_streams", "Open streams"),
             polls: gauge(&registry, "teawire_polls", "Waiting polls"),
-            fell_behind: counter(&registry, "teawire_readers_fell_behind_total", "Readers sent back to the log because they were slow"),
-            log_reads: counter(&registry, "teawire_log_reads_total", "Reads of the log in the database for readers"),
-            byes: counters(&registry, "teawire_byes_total", "Streams ended by the server", &["code"]),
-            requests: counters(&registry, "teawire_requests_total", "Requests answered", &["route", "status"]),
-            limited: counters(&registry, "teawire_limited_total", "Requests refused by a limit", &["limit"]),
+            fell_behind: counter(
+                &registry,
+                "teawire_readers_fell_behind_total",
+                "Readers sent back to the log because they were slow",
+            ),
+            log_reads: counter(
+                &registry,
+                "teawire_log_reads_total",
+                "Reads of the log in the database for readers",
+            ),
+            byes: counters(
+                &registry,
+                "teawire_byes_total",
+                "Streams ended by the server",
+                &["code"],
+            ),
+            requests: counters(
+                &registry,
+                "teawire_requests_total",
+                "Requests answered",
+                &["route", "status"],
+            ),
+            limited: counters(
+                &registry,
+                "teawire_limited_total",
+                "Requests refused by a limit",
+                &["limit"],
+            ),
             panics: counter(&registry, "teawire_panics_total", "Panics caught"),
             db_reads: gauge(&registry, "teawire_db_reads", "Database reads running or waiting"),
             limiter_keys: gauge(&registry, "teawire_limiter_keys", "Keys in the rate limiters"),

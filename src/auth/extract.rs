@@ -22,7 +22,8 @@ impl FromRequest for Caller {
     type Future = Pin<Box<dyn Future<Output = Result<Caller, Problem>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let header = request.headers().get(AUTHORIZATION).map(|value| value.to_str().map(str::to_owned));
+        let header =
+            request.headers().get(AUTHORIZATION).map(|value| value.to_str().map(str::to_owned));
         let gate = request.app_data::<Data<Gate>>().cloned();
         Box::pin(async move {
             let Some(gate) = gate else {

@@ -38,7 +38,9 @@ pub struct Config {
 
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Config").field("anonymous_read", &self.anonymous_read).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("anonymous_read", &self.anonymous_read)
+            .finish_non_exhaustive()
     }
 }
 

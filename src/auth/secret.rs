@@ -40,7 +40,8 @@ impl Secret {
     }
 
     fn check(bytes: &[u8], whence: &str) -> io::Result<Secret> {
-        let no = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{whence} {why}")));
+        let no =
+            |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{whence} {why}")));
         if bytes.len() < LEAST {
             return no("is shorter than 32 bytes");
         }

@@ -26,7 +26,13 @@ pub struct KeyRow {
     pub revoked: Option<Millis>,
 }
 
-pub(super) fn add_key(conn: &mut Conn, id: &str, hash: &str, key: &super::NewKey, now: Millis) -> db::Result<()> {
+pub(super) fn add_key(
+    conn: &mut Conn,
+    id: &str,
+    hash: &str,
+    key: &super::NewKey,
+    now: Millis,
+) -> db::Result<()> {
     diesel::insert_into(api_keys::table)
         .values((
             api_keys::id.eq(id),

@@ -129,7 +129,8 @@ mod tests {
         let none = format!("{}.{}.", base64.encode(r#"{"alg":"none"}"#), base64.encode(body));
         assert!(verify(&ours, &none, 0).is_err());
         let key = EncodingKey::from_secret(ours.bytes());
-        let text = serde_json::json!({"sub":"a","role":"admin","aud":"teawire","exp":"99999999999"});
+        let text =
+            serde_json::json!({"sub":"a","role":"admin","aud":"teawire","exp":"99999999999"});
         let token = jsonwebtoken::encode(&Header::default(), &text, &key).expect("a token");
         assert!(verify(&ours, &token, 0).is_err());
     }

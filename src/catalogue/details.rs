@@ -75,7 +75,8 @@ impl NewProduct {
             ));
         }
         let price = self.price.as_deref().map(|text| Price::parse("price", text)).transpose()?;
-        let word = |field: &'static str, text: &Option<String>| clean_opt(field, text.as_deref(), 64);
+        let word =
+            |field: &'static str, text: &Option<String>| clean_opt(field, text.as_deref(), 64);
         let product = Product {
             id: product_id,
             merchant: String::new(),

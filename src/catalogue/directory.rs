@@ -47,7 +47,8 @@ impl Directory for Names {
                 ("price", Some(category)) => match Category::find(category) {
                     Ok(_) => Ok(()),
                     Err(refusal) => {
-                        Err(crate::refusal::Refusal { field: Some("topic".into()), ..refusal }.into())
+                        Err(crate::refusal::Refusal { field: Some("topic".into()), ..refusal }
+                            .into())
                     }
                 },
                 ("market" | "product", Some(_)) => {

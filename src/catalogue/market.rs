@@ -1,5 +1,5 @@
-use super::{Market, store};
 use super::text::{clean, clean_opt};
+use super::{Market, store};
 use crate::db;
 use crate::events::{self, Fact, Receipt, Topic, Tx};
 use crate::money::{yuan, yuan_text};

@@ -1,4 +1,7 @@
-use super::{CATEGORIES, Category, NewUpdate, parse_id, store, unknown_market, unknown_product, update_market};
+use super::{
+    CATEGORIES, Category, NewUpdate, parse_id, store, unknown_market, unknown_product,
+    update_market,
+};
 use crate::auth::{Caller, Gate};
 use crate::db::Db;
 use crate::events;
@@ -61,7 +64,8 @@ async fn get_markets(
 ) -> Result<HttpResponse, Problem> {
     gate.admit_reader(&caller)?;
     Params::parse(request.query_string()).finish()?;
-    let read = |conn: &mut _| Ok::<_, crate::db::Error>((store::markets(conn)?, store::counts(conn)?));
+    let read =
+        |conn: &mut _| Ok::<_, crate::db::Error>((store::markets(conn)?, store::counts(conn)?));
     let (markets, counts) = db.read(read).await?;
     let markets: Vec<Value> =
         markets.iter().map(|market| market.json(count(&counts.markets, &market.id))).collect();

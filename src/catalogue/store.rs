@@ -28,7 +28,13 @@ pub fn update(conn: &mut Conn, product: &Product) -> db::Result<()> {
 }
 
 /// Stores the price of a product.
-pub fn set_price(conn: &mut Conn, product: &str, fen: i64, at: Millis, now: Millis) -> db::Result<()> {
+pub fn set_price(
+    conn: &mut Conn,
+    product: &str,
+    fen: i64,
+    at: Millis,
+    now: Millis,
+) -> db::Result<()> {
     diesel::update(products::table.find(product))
         .set((
             products::price.eq(fen),
@@ -107,7 +113,13 @@ pub(super) fn list(
     let of = |product: &Product| {
         reduced.iter().find(|clearance| clearance.product == product.id).cloned()
     };
-    Ok(found.into_iter().map(|product| { let clearance = of(&product); (product, clearance) }).collect())
+    Ok(found
+        .into_iter()
+        .map(|product| {
+            let clearance = of(&product);
+            (product, clearance)
+        })
+        .collect())
 }
 
 /// How many listed products each category and each market has.

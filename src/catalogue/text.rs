@@ -36,11 +36,7 @@ pub fn clean(field: &str, text: &str, most: usize) -> Result<String, Refusal> {
 }
 
 /// The same for what may be missing; empty is missing.
-pub fn clean_opt(
-    field: &str,
-    text: Option<&str>,
-    most: usize,
-) -> Result<Option<String>, Refusal> {
+pub fn clean_opt(field: &str, text: Option<&str>, most: usize) -> Result<Option<String>, Refusal> {
     match text.map(str::trim) {
         None | Some("") => Ok(None),
         Some(text) => clean(field, text, most).map(Some),

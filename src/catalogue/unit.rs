@@ -31,7 +31,13 @@ impl Unit {
     pub fn find(id: &str) -> Result<Unit, Refusal> {
         UNITS.into_iter().find(|unit| unit.id == id).ok_or_else(|| Refusal {
             class: crate::refusal::Class::Invalid,
-            ..Refusal::unknown("unit", "unknown_unit", ("unit", "单位"), id, UNITS.iter().map(|unit| unit.id))
+            ..Refusal::unknown(
+                "unit",
+                "unknown_unit",
+                ("unit", "单位"),
+                id,
+                UNITS.iter().map(|unit| unit.id),
+            )
         })
     }
 

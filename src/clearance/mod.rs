@@ -44,7 +44,8 @@ pub fn put(
     let product = catalogue::owned(tx, writer, id, false)?;
     let now = tx.now();
     let running = catalogue::store::clearance(tx.read(), id)?.filter(|clearance| clearance.active);
-    let starts_at = new.starts_at.unwrap_or_else(|| running.as_ref().map_or(now, |it| it.starts_at));
+    let starts_at =
+        new.starts_at.unwrap_or_else(|| running.as_ref().map_or(now, |it| it.starts_at));
     if new.ends_at.is_some_and(|ends_at| ends_at <= starts_at || ends_at <= now) {
         return Err(Refusal::invalid(
             "ends_at",
@@ -75,7 +76,8 @@ pub fn put(
     if running.as_ref() == Some(&clearance) {
         return Ok((clearance, None));
     }
-    let receipt = if active { Some(tx.append(&ClearanceStarted::new(&product, &clearance))?) } else { None };
+    let receipt =
+        if active { Some(tx.append(&ClearanceStarted::new(&product, &clearance))?) } else { None };
     store::save(tx.write(), &clearance)?;
     Ok((clearance, receipt))
 }

@@ -12,10 +12,7 @@ use serde_json::json;
 pub fn routes(service: &mut ServiceConfig) {
     service.service(resource(
         "/v1/products/{id}/clearance",
-        [
-            (Method::PUT, || web::to(put_clearance)),
-            (Method::DELETE, || web::to(delete_clearance)),
-        ],
+        [(Method::PUT, || web::to(put_clearance)), (Method::DELETE, || web::to(delete_clearance))],
     ));
 }
 

@@ -123,7 +123,13 @@ pub fn key(settings: &super::Settings, command: &Key) -> Result<(), Failure> {
                     (None, Some(used)) => format!("last used {}", rfc3339(used)),
                     (None, None) => "never used".to_owned(),
                 };
-                println!("{}  {}  {whose}  made {}  {state}  {}", key.id, key.role, rfc3339(key.created), key.note);
+                println!(
+                    "{}  {}  {whose}  made {}  {state}  {}",
+                    key.id,
+                    key.role,
+                    rfc3339(key.created),
+                    key.note
+                );
             }
         }
         Key::Revoke { id } => {
@@ -161,7 +167,9 @@ pub fn backup(settings: &super::Settings, Backup { file }: &Backup) -> Result<()
     if file.exists() {
         return Err(format!("{} exists", file.display()).into());
     }
-    let Some(target) = file.to_str() else { return Err("the name of the file is not UTF-8".into()) };
+    let Some(target) = file.to_str() else {
+        return Err("the name of the file is not UTF-8".into());
+    };
     let conn = &mut connect(settings)?;
     db::copy_to(conn, target)?;
     std::fs::File::open(file)?.sync_all()?;
@@ -177,7 +185,11 @@ pub fn restore(settings: &super::Settings, Restore { file }: &Restore) -> Result
     };
     let target = PathBuf::from(target);
     if target.exists() {
-        return Err(format!("{} is in the way; move it (and its -wal and -shm) aside first", target.display()).into());
+        return Err(format!(
+            "{} is in the way; move it (and its -wal and -shm) aside first",
+            target.display()
+        )
+        .into());
     }
     std::fs::copy(file, &target)?;
     // What came after the backup is lost, and the same positions will be given

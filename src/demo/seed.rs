@@ -3,9 +3,8 @@
 
 use serde::Deserialize;
 
-/// All of `catalogue.json`.
+/// `catalogue.json`. Its merchants and markets are there to be checked against.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Catalogue {
     /// Who sells.
     #[cfg(test)]
@@ -18,35 +17,21 @@ pub struct Catalogue {
 }
 
 /// A merchant of the demo.
+#[cfg(test)]
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SeedMerchant {
     /// `m-lin`.
     pub id: String,
-    /// 林记茶行.
-    pub name: String,
-    /// Lin's Tea.
-    pub name_en: String,
 }
 
 /// A market of the demo, with the fields `GET /v1/markets` shows.
+#[cfg(test)]
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SeedMarket {
     /// `fangcun`.
     pub id: String,
-    /// 广州芳村茶叶市场.
-    pub name: String,
-    /// Fangcun, Guangzhou.
-    pub name_en: String,
-    /// The city it is in.
-    pub city: String,
-    /// And the province.
-    pub province: String,
     /// `sales` or `origin`.
     pub kind: String,
-    /// Days of the week, Monday is 1.
-    pub open_days: String,
 }
 
 /// A product of the demo: the body of `POST /v1/products`, field by field.

@@ -76,7 +76,9 @@ fn summary(topics: &[String]) -> Vec<u8> {
     for topic in topics.iter().flat_map(|line| line.split(' ')) {
         hashes.push(hash(topic));
         for all in ["price/*", "market/*"] {
-            if topic.split_once('/').map(|(kind, _)| kind) == all.split_once('/').map(|(kind, _)| kind) {
+            if topic.split_once('/').map(|(kind, _)| kind)
+                == all.split_once('/').map(|(kind, _)| kind)
+            {
                 hashes.push(hash(all));
             }
         }
@@ -111,7 +113,8 @@ impl Task for Summarise {
         let full = block_of(head + 1);
         self.blocks.forget_before(first);
         let known = self.blocks.known();
-        let missing: Vec<i64> = (first..full).filter(|block| known.binary_search(block).is_err()).collect();
+        let missing: Vec<i64> =
+            (first..full).filter(|block| known.binary_search(block).is_err()).collect();
         for block in missing {
             let (from, to) = (block * SIZE + 1, (block + 1) * SIZE);
             let found = self.db.read(move |conn| find(conn, block)).await?;

@@ -174,7 +174,8 @@ mod tests {
             let event = Event::encode("k", 1, 0, "room.message", vec![], &data);
             let frame = String::from_utf8(event.frame().to_vec()).expect("UTF-8");
             prop_assert_eq!(frame.matches(['\n', '\r']).count(), 4);
-            prop_assert!(!frame.contains(['\u{85}', '\u{2028}', '\u{2029}', '\u{7f}', '\0']));
+            let breaks = frame.contains(['\u{85}', '\u{2028}', '\u{2029}', '\u{7f}', '\0']);
+            prop_assert!(!breaks);
             let envelope: serde_json::Value = serde_json::from_str(event.json()).expect("json");
             prop_assert_eq!(envelope["data"]["text"].as_str(), Some(text.as_str()));
         }

@@ -50,7 +50,9 @@ impl Filter {
     fn follows(&self, topic: &Topic) -> bool {
         self.topics.contains(topic)
             || topic.wildcard().is_some_and(|all| {
-                self.topics.iter().any(|followed| followed.is_wildcard() && followed.as_str() == all)
+                self.topics
+                    .iter()
+                    .any(|followed| followed.is_wildcard() && followed.as_str() == all)
             })
     }
 }

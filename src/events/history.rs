@@ -40,11 +40,8 @@ impl Readers {
                 } else {
                     log::forward(conn, &epoch, &filter, (after, before - 1), limit, &blocks)?
                 };
-                let more = if newest_first {
-                    page.reached > after + 1
-                } else {
-                    page.reached < before - 1
-                };
+                let more =
+                    if newest_first { page.reached > after + 1 } else { page.reached < before - 1 };
                 Ok(Past { events: page.events, next: more.then_some(page.reached) })
             })
             .await

@@ -266,7 +266,12 @@ impl Hub {
                 reader.end(code);
             } else if reader.until.is_some_and(|until| until <= now) {
                 reader.end("max_age");
-            } else if reader.queue.borrow().since.is_some_and(|since| now - since > self.readers.write_time) {
+            } else if reader
+                .queue
+                .borrow()
+                .since
+                .is_some_and(|since| now - since > self.readers.write_time)
+            {
                 reader.end("slow");
             } else if reader.beats && id % period == slot {
                 reader.heartbeat.set(true);

@@ -224,7 +224,11 @@ fn event(epoch: &str, row: Row) -> Option<Arc<Event>> {
             Some(Arc::new(Event::encode(epoch, row.seq, row.time, kind, topics, &row.data)))
         }
         _ => {
-            tracing::error!(seq = row.seq, kind = row.kind, "an event cannot be read and is passed over");
+            tracing::error!(
+                seq = row.seq,
+                kind = row.kind,
+                "an event cannot be read and is passed over"
+            );
             None
         }
     }

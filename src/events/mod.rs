@@ -31,7 +31,7 @@ pub use hub::{Hub, Readers};
 pub use interest::Interest;
 pub use log::{Head, head, renew_epoch};
 pub use publisher::{Publisher, Receipt, Tx};
-pub use subscription::{Reset, Start, Step, Subscription};
+pub use subscription::{Reset, Room, Start, Step, Subscription};
 pub use tail::Tail;
 pub use topic::{Access, Topic};
 

@@ -38,7 +38,7 @@ pub struct Receipt {
     pub id: String,
     /// Where it is told.
     pub topics: Vec<String>,
-    /// How many subscriptions those topics have on this node now.
+    /// How many readers of this node follow any of those topics now.
     pub subscribers: u64,
 }
 

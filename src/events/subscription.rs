@@ -59,6 +59,26 @@ pub enum Step {
     End(&'static str),
 }
 
+/// How much a reader can take at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Events.
+    pub events: usize,
+    /// Bytes of their JSON.
+    pub bytes: usize,
+    /// One event is taken even if it has more bytes than that.
+    pub at_least_one: bool,
+}
+
+/// What came of a part of the past.
+enum Taken {
+    Step(Step),
+    /// Nothing in it was for this reader.
+    Nothing,
+    /// What was, does not fit in what is to be taken now.
+    NoRoom,
+}
+
 type PastPage = Pin<Box<dyn Future<Output = db::Result<log::Page>>>>;
 
 /// One reader's way through the log, without gaps and without repeats. Every
@@ -148,55 +168,51 @@ impl Subscription {
         self.is_behind() || !self.reader.queue.borrow().events.is_empty()
     }
 
-    /// What comes next: up to `most` events and about `bytes`. Waits until
-    /// there is something. A caller that gives up waiting loses nothing.
-    pub async fn next(&mut self, most: usize, bytes: usize) -> db::Result<Step> {
-        poll_fn(|cx| self.poll_next(cx, most, bytes)).await
+    /// What comes next, as much as there is room for. Waits until there is
+    /// something. A caller that gives up waiting loses nothing.
+    pub async fn next(&mut self, room: Room) -> db::Result<Step> {
+        poll_fn(|cx| self.poll_next(cx, room)).await
     }
 
     /// Events that are there already, in the past or in the queue; none if
     /// the reader is caught up.
-    pub async fn ready(&mut self, most: usize, bytes: usize) -> db::Result<Option<Step>> {
+    pub async fn ready(&mut self, room: Room) -> db::Result<Option<Step>> {
         loop {
             if let Some(code) = self.reader.ended.get() {
                 return Ok(Some(Step::End(code)));
             }
             if self.is_behind() {
-                let page = poll_fn(|cx| self.poll_past(cx, most)).await?;
-                if let Some(step) = self.take_page(page, bytes) {
-                    return Ok(Some(step));
+                let page = poll_fn(|cx| self.poll_past(cx, room.events)).await?;
+                match self.take_page(page, room) {
+                    Taken::Step(step) => return Ok(Some(step)),
+                    Taken::Nothing => continue,
+                    Taken::NoRoom => return Ok(None),
                 }
-                continue;
             }
-            return Ok(self.take_queue(most, bytes).map(Step::Events));
+            return Ok(self.take_queue(room).map(Step::Events));
         }
     }
 
     /// See [`next`](Subscription::next).
-    pub fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-        most: usize,
-        bytes: usize,
-    ) -> Poll<db::Result<Step>> {
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, room: Room) -> Poll<db::Result<Step>> {
         loop {
             if let Some(code) = self.reader.ended.get() {
                 return Poll::Ready(Ok(Step::End(code)));
             }
             if self.is_behind() {
-                let page = match self.poll_past(cx, most) {
+                let page = match self.poll_past(cx, room.events) {
                     Poll::Ready(page) => page?,
                     Poll::Pending => {
                         self.listen(cx);
                         return Poll::Pending;
                     }
                 };
-                if let Some(step) = self.take_page(page, bytes) {
-                    return Poll::Ready(Ok(step));
+                match self.take_page(page, room) {
+                    Taken::Step(step) => return Poll::Ready(Ok(step)),
+                    Taken::Nothing | Taken::NoRoom => continue,
                 }
-                continue;
             }
-            if let Some(events) = self.take_queue(most, bytes) {
+            if let Some(events) = self.take_queue(room) {
                 return Poll::Ready(Ok(Step::Events(events)));
             }
             if self.reader.heartbeat.replace(false) {
@@ -270,38 +286,46 @@ impl Subscription {
         Some(page)
     }
 
-    fn take_page(&mut self, mut page: log::Page, bytes: usize) -> Option<Step> {
+    fn take_page(&mut self, mut page: log::Page, room: Room) -> Taken {
         // Pruning may have overtaken a reader that was far behind.
         let pruned_to = self.hub.readers.tail.pruned_to();
         let first = page.events.first().map_or(page.reached + 1, |event| event.seq);
         if self.cursor < pruned_to && first > self.cursor + 1 {
             self.cursor = pruned_to;
             self.past = None;
-            return Some(Step::Reset(Reset::Expired));
+            return Taken::Step(Step::Reset(Reset::Expired));
         }
         let mut size = 0;
         let fits = page.events.iter().take_while(|event| {
             size += event.json().len();
-            size <= bytes
+            size <= room.bytes
         });
-        let fits = fits.count().max(1);
+        let fits = fits.count().max(usize::from(room.at_least_one));
         if fits < page.events.len() {
             page.events.truncate(fits);
             page.reached = page.events.last().map_or(self.cursor, |event| event.seq);
+            if fits == 0 {
+                return Taken::NoRoom;
+            }
         }
         self.cursor = page.reached;
+        self.progress();
         self.count(&page.events);
-        (!page.events.is_empty()).then_some(Step::Events(page.events))
+        match page.events.is_empty() {
+            true => Taken::Nothing,
+            false => Taken::Step(Step::Events(page.events)),
+        }
     }
 
-    fn take_queue(&mut self, most: usize, bytes: usize) -> Option<Events> {
+    fn take_queue(&mut self, room: Room) -> Option<Events> {
         let mut queue = self.reader.queue.borrow_mut();
         let mut events = Events::new();
         let mut size = 0;
-        while events.len() < most
+        while events.len() < room.events
             && let Some(event) = queue.events.front()
         {
-            if size > 0 && size + event.json().len() > bytes {
+            let first = room.at_least_one && events.is_empty();
+            if !first && size + event.json().len() > room.bytes {
                 break;
             }
             let Some(event) = queue.events.pop_front() else { break };
@@ -312,10 +336,17 @@ impl Subscription {
                 events.push(event);
             }
         }
-        queue.since = (!queue.events.is_empty()).then(Instant::now);
         drop(queue);
+        self.progress();
         self.count(&events);
         (!events.is_empty()).then_some(events)
+    }
+
+    /// The reader took something: what is left begins to wait now.
+    fn progress(&self) {
+        let mut queue = self.reader.queue.borrow_mut();
+        let waiting = !queue.events.is_empty() || self.cursor < queue.live_from;
+        queue.since = waiting.then(Instant::now);
     }
 
     fn count(&self, events: &Events) {

@@ -54,12 +54,8 @@ impl Tail {
     /// A tail that begins where the log ends, and keeps up to so many recent
     /// events and bytes in memory.
     pub fn new(head: &log::Head, most_events: usize, most_bytes: usize, metrics: &Metrics) -> Tail {
-        let state = State {
-            recent: VecDeque::new(),
-            bytes: 0,
-            floor: head.seq,
-            early: BTreeMap::new(),
-        };
+        let state =
+            State { recent: VecDeque::new(), bytes: 0, floor: head.seq, early: BTreeMap::new() };
         metrics.head.set(head.seq);
         Tail {
             inner: Arc::new(Inner {

@@ -114,7 +114,13 @@ impl FromStr for Topic {
         let (kind, name) = text.split_once('/').unwrap_or((text, ""));
         if !KINDS.contains(&kind) || !text.contains('/') {
             let known = KINDS.iter().chain(&SINGLES).copied();
-            return Err(Refusal::unknown("topic", "unknown_topic", ("kind of topic", "主题类型"), kind, known));
+            return Err(Refusal::unknown(
+                "topic",
+                "unknown_topic",
+                ("kind of topic", "主题类型"),
+                kind,
+                known,
+            ));
         }
         let legal = |b: u8| match kind {
             "room" | "merchant" | "user" => b.is_ascii_alphanumeric() || b"._~@-".contains(&b),
@@ -151,7 +157,18 @@ mod tests {
         for text in ["product/7542-2003", "price/dark.puer", "price/*", "arrivals", "room/A_b~1"] {
             assert_eq!(text.parse::<Topic>().map(|topic| topic.to_string()), Ok(text.to_owned()));
         }
-        let bad = ["", "price", "price/", "Product/1", "product/1\n", "product/*", "a/b", "user/a/b", "price/gr een", "merchant/%6d"];
+        let bad = [
+            "",
+            "price",
+            "price/",
+            "Product/1",
+            "product/1\n",
+            "product/*",
+            "a/b",
+            "user/a/b",
+            "price/gr een",
+            "merchant/%6d",
+        ];
         for text in bad {
             assert!(text.parse::<Topic>().is_err(), "{text:?}");
         }

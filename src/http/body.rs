@@ -24,11 +24,10 @@ pub async fn read_body(
             format!("a body may have {limit} bytes here"),
             format!("请求体最多 {limit} 字节"),
         )
-        .header("Connection", "close")
     };
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if declared.is_some_and(|length: usize| length > limit) {
-        return Err(too_large());
+        return Err(too_large().hang_up_on(payload));
     }
     let read = async {
         let mut body = BytesMut::with_capacity(declared.unwrap_or(0).min(limit));
@@ -43,16 +42,16 @@ pub async fn read_body(
         }
         Ok(body.freeze())
     };
-    tokio::time::timeout(config.body_time(), read).await.unwrap_or_else(|_| {
+    let read = tokio::time::timeout(config.body_time(), read).await.unwrap_or_else(|_| {
         let seconds = config.body_seconds;
         Err(Problem::new(
             408,
             "body_too_slow",
             format!("the body took more than {seconds} s"),
             format!("请求体传输超过 {seconds} 秒"),
-        )
-        .header("Connection", "close"))
-    })
+        ))
+    });
+    read.map_err(|problem: Problem| problem.hang_up_on(payload))
 }
 
 /// Reads a `T` from a JSON or form body.
@@ -202,6 +201,9 @@ mod tests {
         let stock: Stock = form("quantity=40&note=%E6%96%B0").expect("a form");
         assert_eq!((stock.quantity, stock.note.as_deref()), (40, Some("新")));
         assert_eq!(form::<Stock>("quantity=4x").expect_err("refused").code, "bad_value");
-        assert_eq!(form::<Stock>("quantity=4&quantity=4").expect_err("refused").code, "duplicate_field");
+        assert_eq!(
+            form::<Stock>("quantity=4&quantity=4").expect_err("refused").code,
+            "duplicate_field"
+        );
     }
 }

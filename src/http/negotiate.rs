@@ -15,9 +15,9 @@ pub fn accepts(headers: &HeaderMap, types: &[&str]) -> bool {
             let fits = |kind: &&str| {
                 range == "*/*"
                     || range == **kind
-                    || range.strip_suffix("/*").is_some_and(|main| {
-                        kind.split('/').next() == Some(main)
-                    })
+                    || range
+                        .strip_suffix("/*")
+                        .is_some_and(|main| kind.split('/').next() == Some(main))
             };
             if !zero && types.iter().any(fits) {
                 return true;

@@ -1,12 +1,20 @@
 use crate::db;
 use crate::refusal::{Class, Refusal};
 use crate::tasks::chain;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// An error as the caller is told it: RFC 9457 problem details.
@@ -20,6 +28,43 @@ pub struct Problem {
     more: Map<String, Value>,
     retry_after: Option<Duration>,
     headers: Vec<(&'static str, String)>,
+    hangs_up: bool,
+    unread: Option<Unread>,
+}
+
+/// The rest of a body that nobody will read. actix reads on, without an end
+/// in time, when the reader of a chunked body has gone, and hangs up when it is
+/// still there: so it stays with the answer.
+#[derive(Clone)]
+#[expect(dead_code, reason = "it is held, not read")]
+struct Unread(Rc<RefCell<Payload>>);
+
+impl fmt::Debug for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unread")
+    }
+}
+
+/// An answer that holds on to the rest of its request.
+struct Holding {
+    text: Option<Bytes>,
+    length: u64,
+    _unread: Unread,
+}
+
+impl MessageBody for Holding {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.length)
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Poll::Ready(self.get_mut().text.take().map(Ok))
+    }
 }
 
 impl Problem {
@@ -39,6 +84,8 @@ impl Problem {
             more: Map::new(),
             retry_after: None,
             headers: Vec::new(),
+            hangs_up: false,
+            unread: None,
         }
     }
 
@@ -54,6 +101,20 @@ impl Problem {
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Problem {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// Ends the connection after the answer.
+    #[must_use]
+    pub fn hang_up(mut self) -> Problem {
+        self.hangs_up = true;
+        self
+    }
+
+    /// Ends the connection after the answer, though its body has not ended.
+    #[must_use]
+    pub fn hang_up_on(self, payload: &mut Payload) -> Problem {
+        let unread = Unread(Rc::new(RefCell::new(payload.take())));
+        Problem { unread: Some(unread), ..self.hang_up() }
     }
 
     /// Says which field or parameter is to blame.
@@ -106,12 +167,25 @@ impl Problem {
         let mut response = HttpResponse::build(self.status);
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
         if let Some(wait) = self.retry_after {
-            response.insert_header((RETRY_AFTER, wait.as_millis().div_ceil(1000).max(1).to_string()));
+            response
+                .insert_header((RETRY_AFTER, wait.as_millis().div_ceil(1000).max(1).to_string()));
+        }
+        if self.hangs_up {
+            // The rest of the request is still on its way, and nobody will read it.
+            response.force_close();
         }
         for (name, value) in &self.headers {
             response.insert_header((*name, value.as_str()));
         }
-        response.body(format!("{body}\n"))
+        let text = format!("{body}\n");
+        match &self.unread {
+            None => response.body(text),
+            Some(unread) => {
+                let text = Bytes::from(text);
+                let length = text.len() as u64;
+                response.body(Holding { text: Some(text), length, _unread: unread.clone() })
+            }
+        }
     }
 }
 

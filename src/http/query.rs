@@ -58,7 +58,10 @@ impl Params {
             _ => Err(Refusal::invalid(
                 name,
                 "out_of_range",
-                format!("`{name}` is `{}`; want a whole number from {min} to {max}", shorten(&text)),
+                format!(
+                    "`{name}` is `{}`; want a whole number from {min} to {max}",
+                    shorten(&text)
+                ),
                 format!("“{name}”为“{}”；应为 {min} 到 {max} 的整数", shorten(&text)),
             )),
         }

@@ -9,8 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-type Buckets<K> =
-    Governor<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
+type Buckets<K> = Governor<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
 /// So many a second, and so many at once.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +59,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> RateLimiter<K> {
         metrics: &Metrics,
     ) -> RateLimiter<K> {
         let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-        let rate = Rate::per_second(at_least_one(quota.per_second))
-            .allow_burst(at_least_one(quota.burst));
+        let rate =
+            Rate::per_second(at_least_one(quota.per_second)).allow_burst(at_least_one(quota.burst));
         let buckets: Buckets<K> = Governor::dashmap(rate).with_middleware();
         let buckets = enabled.then(|| Arc::new(buckets));
         RateLimiter { name, buckets, quota, metrics: metrics.clone() }

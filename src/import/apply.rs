@@ -158,7 +158,9 @@ impl Change {
                 Field::Category => base.category = value,
                 Field::Market => base.market = value,
                 Field::Unit => base.unit = value,
-                Field::GramsPerUnit => base.grams_per_unit = value.and_then(|text| text.parse().ok()),
+                Field::GramsPerUnit => {
+                    base.grams_per_unit = value.and_then(|text| text.parse().ok())
+                }
                 Field::PriceType => base.price_type = value,
                 Field::Brand => base.brand = value,
                 Field::Variety => base.variety = value,

@@ -61,10 +61,13 @@ pub struct Order {
 /// # Errors
 /// A file that cannot be read; an atomic one with a bad row; a database that
 /// is away.
-pub fn run(order: &Order, publisher: &Publisher, handle: &Handle) -> events::Result<(Answer, bool)> {
-    let mut sheet = open(&order.bytes, order.format).map_err(|err| {
-        Refusal::invalid("file", err.code(), err.detail_en(), err.detail_zh())
-    })?;
+pub fn run(
+    order: &Order,
+    publisher: &Publisher,
+    handle: &Handle,
+) -> events::Result<(Answer, bool)> {
+    let mut sheet = open(&order.bytes, order.format)
+        .map_err(|err| Refusal::invalid("file", err.code(), err.detail_en(), err.detail_zh()))?;
     let mut report = Report::new(order, &sheet);
     if let Some(once) = order.once.clone() {
         let found = handle.block_on(publisher.commit(move |tx| once.answered(tx.read())))?;
@@ -81,7 +84,8 @@ pub fn run(order: &Order, publisher: &Publisher, handle: &Handle) -> events::Res
         return run_atomic(order, sheet, report, publisher, handle);
     }
     loop {
-        let chunk: Vec<_> = sheet.by_ref().take(CHUNK).map(|row| Change::read(row, order)).collect();
+        let chunk: Vec<_> =
+            sheet.by_ref().take(CHUNK).map(|row| Change::read(row, order)).collect();
         let last = chunk.len() < CHUNK;
         let (order_, before) = (order.clone(), report.clone());
         let applied = handle.block_on(publisher.commit(move |tx| {
@@ -148,7 +152,8 @@ fn change_line(change: &Result<Change, Refusal>) -> u64 {
 fn check_alone(tx: &mut Tx<'_>, order: &Order, before: &Report) -> events::Result<()> {
     let Some(once) = &order.once else { return Ok(()) };
     let kept = once.answered(tx.read())?;
-    let rows = kept.as_ref().and_then(|answer| Report::resume(&answer.body)).map_or(0, |it| it.rows);
+    let rows =
+        kept.as_ref().and_then(|answer| Report::resume(&answer.body)).map_or(0, |it| it.rows);
     let done = kept.is_some_and(|answer| answer.status != GOING_ON);
     if done || rows != before.rows {
         return Err(Refusal::new(

@@ -104,6 +104,7 @@ fn with_product(
 
 #[cfg(test)]
 mod tests {
+    use super::super::records::MAX_LINE_BYTES;
     use super::*;
     use proptest::prelude::*;
 

@@ -83,7 +83,9 @@ pub fn confirm_needed(from: Option<i64>, to: Price) -> Option<Refusal> {
         Refusal::invalid(
             "price",
             "confirm_needed",
-            format!("from {from} to {to} is more than half; repeat it with ?confirm=true if it is meant"),
+            format!(
+                "from {from} to {to} is more than half; repeat it with ?confirm=true if it is meant"
+            ),
             format!("价格从 {from} 变为 {to}，变动超过一半；如确认无误请加 ?confirm=true 重试"),
         )
         .with("from", from)
@@ -97,9 +99,8 @@ mod tests {
 
     #[test]
     fn a_move_by_more_than_half_has_to_be_confirmed() {
-        let asked = |from, to| {
-            confirm_needed(from, Price::from_fen(to).expect("a price")).is_some()
-        };
+        let asked =
+            |from, to| confirm_needed(from, Price::from_fen(to).expect("a price")).is_some();
         assert!(!asked(None, 1) && !asked(Some(100), 150) && !asked(Some(100), 50));
         assert!(asked(Some(100), 151) && asked(Some(100), 49));
         assert!(asked(Some(1), 1_000_000_000_000));

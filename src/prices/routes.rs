@@ -28,7 +28,8 @@ async fn put_price(id: Path<String>, mut write: Write) -> Result<HttpResponse, P
     let confirmed = params.take_flag("confirm")?;
     params.finish()?;
     let price = Price::parse("price", &body.price)?;
-    let observed_at = body.observed_at.as_deref().map(|text| time("observed_at", text)).transpose()?;
+    let observed_at =
+        body.observed_at.as_deref().map(|text| time("observed_at", text)).transpose()?;
     let terms = Terms { confirmed, observed_at, source: "merchant" };
     let id = id.into_inner();
     write

@@ -27,7 +27,7 @@ pub struct NewEvent {
     /// `room.message` or `announcement`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// An object.
+    /// Any JSON.
     pub data: Box<RawValue>,
 }
 
@@ -63,7 +63,9 @@ impl NewEvent {
     /// topic that nobody publishes on, `bad_data`, `too_large`.
     pub fn check(self, caller: &Caller, at: Option<usize>) -> Result<Message, Refusal> {
         let place = |refusal: Refusal| match (at, &refusal.field) {
-            (Some(at), Some(field)) => Refusal { field: Some(format!("[{at}].{field}")), ..refusal },
+            (Some(at), Some(field)) => {
+                Refusal { field: Some(format!("[{at}].{field}")), ..refusal }
+            }
             _ => refusal,
         };
         self.checked(caller).map_err(place)
@@ -93,10 +95,9 @@ impl NewEvent {
         }
         let mut topics = Vec::with_capacity(self.topics.len());
         for name in &self.topics {
-            let topic: Topic = name.parse().map_err(|refusal| Refusal {
-                field: Some("topics".to_owned()),
-                ..refusal
-            })?;
+            let topic: Topic = name
+                .parse()
+                .map_err(|refusal| Refusal { field: Some("topics".to_owned()), ..refusal })?;
             let passes = match topic.kind() {
                 "room" => true,
                 "announcements" => caller.is_admin() && kind == "announcement",

@@ -26,8 +26,7 @@ pub trait Directory: Send + Sync {
 }
 
 /// What a [`Directory`] answers.
-pub type Found<'a> =
-    Pin<Box<dyn Future<Output = Result<(), DirectoryError>> + Send + 'a>>;
+pub type Found<'a> = Pin<Box<dyn Future<Output = Result<(), DirectoryError>> + Send + 'a>>;
 
 /// Why a topic is not to be had.
 #[derive(Debug, thiserror::Error)]

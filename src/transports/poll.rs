@@ -3,7 +3,7 @@ use super::sse::jitter;
 use crate::auth::Caller;
 use crate::clock::rfc3339;
 use crate::db;
-use crate::events::{Events, Reset, Start, Step, Subscription};
+use crate::events::{Events, Reset, Room, Start, Step, Subscription};
 use crate::http::{Params, Problem};
 use actix_web::{HttpRequest, HttpResponse};
 use std::fmt::Write;
@@ -17,8 +17,9 @@ const LONGEST_WAIT: i64 = 50;
 /// How long it is held after the first event, for those that come with it.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// The most bytes of events in an answer: a mini-program likes no more.
-const BYTES: usize = 48 * 1024;
+/// The most bytes of events in an answer, of 48 KiB in all: a mini-program
+/// likes no more.
+const BYTES: usize = 48 * 1024 - 512;
 
 /// What a poll came to.
 struct Answer {
@@ -102,7 +103,7 @@ impl Answer {
         if !self.events.is_empty() || self.ended || wait.is_zero() {
             return Ok(());
         }
-        let Ok(step) = timeout(wait, subscription.next(limit, BYTES)).await else {
+        let Ok(step) = timeout(wait, subscription.next(self.room(limit))).await else {
             return Ok(());
         };
         self.take(step?);
@@ -119,17 +120,21 @@ impl Answer {
         limit: usize,
     ) -> db::Result<()> {
         while !self.is_full(limit) && !self.ended {
-            let room = (limit - self.events.len(), BYTES.saturating_sub(self.size));
-            // An event that fits in no more is left for the next answer.
-            if !self.events.is_empty() && room.1 < 1024 {
-                break;
-            }
-            match subscription.ready(room.0, room.1).await? {
+            match subscription.ready(self.room(limit)).await? {
                 Some(step) => self.take(step),
                 None => break,
             }
         }
         Ok(())
+    }
+
+    /// What fits in no more is left for the next answer.
+    fn room(&self, limit: usize) -> Room {
+        Room {
+            events: limit - self.events.len(),
+            bytes: BYTES.saturating_sub(self.size),
+            at_least_one: self.events.is_empty(),
+        }
     }
 
     fn is_full(&self, limit: usize) -> bool {

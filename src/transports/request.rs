@@ -36,7 +36,10 @@ impl House {
             hub: request.app_data::<Rc<Hub>>().cloned().ok_or_else(missing)?,
             gate: request.app_data::<Data<Gate>>().cloned().ok_or_else(missing)?,
             limits: request.app_data::<Data<Limits>>().cloned().ok_or_else(missing)?,
-            directory: request.app_data::<Data<Arc<dyn Directory>>>().cloned().ok_or_else(missing)?,
+            directory: request
+                .app_data::<Data<Arc<dyn Directory>>>()
+                .cloned()
+                .ok_or_else(missing)?,
             http: request.app_data::<Data<Config>>().cloned().ok_or_else(missing)?,
         })
     }
@@ -63,8 +66,8 @@ impl Wanted {
     ) -> Result<Wanted, Refusal> {
         let mut names = params.take_list("topic");
         names.extend(in_path.map(str::to_owned));
-        names.sort();
-        names.dedup();
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
         if names.is_empty() {
             return Err(Refusal::invalid(
                 "topic",
@@ -74,7 +77,7 @@ impl Wanted {
             ));
         }
         let most = limits.config.topics;
-        if names.len() > most && limits.config.enabled {
+        if names.len() > most {
             return Err(Refusal::invalid(
                 "topic",
                 "too_many_topics",
@@ -90,7 +93,13 @@ impl Wanted {
             .map(|kind| {
                 known_kind(kind).ok_or_else(|| Refusal {
                     class: Class::Invalid,
-                    ..Refusal::unknown("type", "unknown_type", ("type of event", "事件类型"), kind, KINDS)
+                    ..Refusal::unknown(
+                        "type",
+                        "unknown_type",
+                        ("type of event", "事件类型"),
+                        kind,
+                        KINDS,
+                    )
                 })
             })
             .collect();

@@ -1,12 +1,12 @@
 use super::request::{House, Wanted, by_ticket, start};
 use crate::auth::{Caller, Gate};
 use crate::clock::rfc3339;
-use crate::events::{Events, Reset, Start, StreamsConfig, Step, Subscription};
+use crate::events::{Events, Reset, Room, Start, Step, StreamsConfig, Subscription};
 use crate::http::{Params, Problem, accepts, wants_events};
 use crate::limits::Seat;
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::http::Method;
 use actix_web::http::header::ContentEncoding;
+use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::{Bytes, BytesMut};
@@ -17,8 +17,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// How many events, and about how many bytes, go into one write.
-const MOST: usize = 256;
-const BYTES: usize = 64 * 1024;
+const ROOM: Room = Room { events: 256, bytes: 64 * 1024, at_least_one: true };
 
 /// `GET /v1/stream?topic=…`.
 pub(super) async fn get_stream(
@@ -93,8 +92,9 @@ async fn open(
     }
     if *house.hub.readers().stopping.borrow() {
         let wait = Duration::from_millis(jitter(1_000, 5_000));
-        return Err(Problem::new(503, "shutdown", "the node is stopping", "服务正在重启")
-            .retry_after(wait));
+        return Err(
+            Problem::new(503, "shutdown", "the node is stopping", "服务正在重启").retry_after(wait)
+        );
     }
     let address = house.address(request);
     house.limits.opens.check(address.key(), 1)?;
@@ -118,14 +118,20 @@ async fn open(
         opened: Instant::now(),
         _seat: seat,
     };
-    Ok(head().body(stream))
+    let mut response = head().body(stream);
+    if request.version() < Version::HTTP_11 {
+        // An old proxy knows no chunks: the end of the body is the end of the connection.
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
 }
 
 fn head() -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     response
         .content_type("text/event-stream")
-        .insert_header(("Cache-Control", "no-store, no-transform"))
+        .insert_header(("Cache-Control", "no-store"))
         .insert_header(("X-Accel-Buffering", "no"))
         // Else it would be compressed, and a compressor holds back what is small.
         .insert_header(ContentEncoding::Identity);
@@ -204,7 +210,7 @@ impl MessageBody for Stream {
         if stream.ended {
             return Poll::Ready(None);
         }
-        let Poll::Ready(step) = stream.subscription.poll_next(cx, MOST, BYTES) else {
+        let Poll::Ready(step) = stream.subscription.poll_next(cx, ROOM) else {
             return Poll::Pending;
         };
         let now = || rfc3339(stream.gate.now());

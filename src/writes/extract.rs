@@ -65,7 +65,9 @@ async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Pro
     let once = match request.headers().get("idempotency-key") {
         None => None,
         Some(key) => {
+            let visible = |key: &&str| key.bytes().all(|byte| byte.is_ascii_graphic());
             let key = key.to_str().ok().filter(|key| (1..=128).contains(&key.len()));
+            let key = key.filter(visible);
             let key = key.ok_or_else(|| {
                 Refusal::invalid(
                     "Idempotency-Key",
@@ -139,9 +141,10 @@ impl Write {
             .await?;
         let mut response = respond(&answer, replayed);
         for (name, value) in standing.iter().flat_map(|standing| standing.headers()) {
-            if let (Ok(name), Ok(value)) =
-                (name.to_ascii_lowercase().parse::<actix_web::http::header::HeaderName>(), value.parse())
-            {
+            if let (Ok(name), Ok(value)) = (
+                name.to_ascii_lowercase().parse::<actix_web::http::header::HeaderName>(),
+                value.parse(),
+            ) {
                 response.headers_mut().insert(name, value);
             }
         }

@@ -7,11 +7,17 @@ use std::path::{Path, PathBuf};
 const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 /// Files and folders that may name diesel, wherever else a store is one too.
-const SQL: [&str; 5] =
-    ["db/", "events/log.rs", "events/blocks.rs", "events/publisher.rs", "events/writer.rs"];
+const SQL: [&str; 6] = [
+    "db/",
+    "events/log.rs",
+    "events/blocks.rs",
+    "events/publisher.rs",
+    "events/writer.rs",
+    "catalogue/rows.rs",
+];
 
 /// Files and folders that may name actix, besides every routes.rs and extract.rs.
-const HTTP: [&str; 6] = ["http/", "transports/", "admin/", "app.rs", "dashboard.rs", "ops.rs"];
+const HTTP: [&str; 5] = ["http/", "transports/", "limits/guard.rs", "app.rs", "dashboard.rs"];
 
 /// The modules of `lib.rs` in the order they stand there.
 fn floors() -> Vec<String> {

@@ -41,6 +41,7 @@ async fn a_message_arrives_as_it_was_sent_in_one_frame() {
 #[tokio::test]
 async fn a_text_of_a_product_or_a_market_breaks_no_frame() {
     let service = Service::start().await;
+    service.product("longjing").await;
     let topics = "product/longjing,market/*,arrivals,clearance,room/end";
     let mut follower = service.follow(topics).await;
     let (merchant, admin) = (service.merchant("m1"), service.admin());

@@ -7,7 +7,7 @@ async fn a_market_update_is_told_and_shown() {
     let mut follower = service.follow("market/fangcun").await;
     let body = json!({
         "title": "芳村周报", "body": "春茶上市", "volume_kg": 120_000, "turnover": "9600000.00",
-        "average": "80.00", "index": 1043,
+        "average": "80.00", "index": "1043.5",
     });
 
     let answer = service.post(&service.admin(), "/v1/markets/fangcun/updates", body).await;

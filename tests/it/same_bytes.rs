@@ -12,12 +12,13 @@ struct Answer {
 #[tokio::test]
 async fn a_stream_a_poll_and_history_tell_the_same_bytes() {
     let service = Service::start().await;
+    service.product("longjing").await;
     let start = service.head().await;
     let topics = "product/longjing,room/x,arrivals";
     let mut follower = service.follow(topics).await;
 
     let name = "明前龙井 🍵 \"特级\" \\ </script> é";
-    service.product_with("longjing", json!({ "name": name })).await;
+    service.product_with("dahongpao", json!({ "name": name })).await;
     service.set_price("longjing", "128.00").await;
     let odd = "\u{2028}\u{2029}\u{85}\u{7f}\u{feff}\t\n\r\u{1b} 🧧 \"quoted\" data: x\n\nevent: y";
     let data = json!({ "text": odd, "深": [1, -2.5, 1e300, true, null, { "": "" }] });
@@ -34,7 +35,7 @@ async fn a_stream_a_poll_and_history_tell_the_same_bytes() {
         }
     }
     let polled = format!("/v1/poll?topic={topics}&cursor={start}&wait=0");
-    let kept = format!("/v1/events?topic={topics}&order=asc&limit=100");
+    let kept = format!("/v1/events?topic={topics}&order=asc&limit=100&after={start}");
     for path in [polled, kept] {
         let answer: Answer = serde_json::from_str(&service.get(&path).await.text).unwrap();
         let events: Vec<&str> = answer.events.iter().map(|event| event.get()).collect();

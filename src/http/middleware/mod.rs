@@ -14,6 +14,9 @@ use actix_web::{Error, HttpMessage};
 use std::time::Instant;
 use tracing_actix_web::RequestId;
 
+/// The largest head of a request, in bytes. actix reads up to 128 KiB of one.
+const HEAD_BYTES: usize = 16 * 1024;
+
 /// Gives every answer its request id, every error its shape, and every
 /// request its line in the log and its count in the metrics.
 pub async fn finish<B: MessageBody + 'static>(
@@ -27,7 +30,8 @@ pub async fn finish<B: MessageBody + 'static>(
     let headers = request.headers().clone();
     let method = request.method().clone();
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-    let address = config.as_ref().map(|config| Address::of(request.head(), &config.trusted_proxies));
+    let address =
+        config.as_ref().map(|config| Address::of(request.head(), &config.trusted_proxies));
 
     let refused = refuse_early(&request, &route);
     let mut response = match refused {
@@ -73,6 +77,8 @@ pub async fn finish<B: MessageBody + 'static>(
     let code = told_code(&response);
     if status >= 500 {
         tracing::warn!(%method, route, status, ms, client_address, request_id = id, code, "answered");
+    } else if status >= 400 {
+        tracing::info!(%method, route, status, ms, client_address, request_id = id, code, "refused");
     } else {
         tracing::debug!(%method, route, status, ms, client_address, request_id = id, code, "answered");
     }
@@ -86,6 +92,20 @@ fn told_code<B>(response: &ServiceResponse<B>) -> &'static str {
 
 /// What no handler has to see.
 fn refuse_early(request: &ServiceRequest, route: &str) -> Option<Problem> {
+    let head = request.head();
+    let size: usize =
+        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if size + head.uri.to_string().len() > HEAD_BYTES {
+        return Some(
+            Problem::new(
+                431,
+                "head_too_large",
+                format!("the head of a request may have {HEAD_BYTES} bytes"),
+                format!("请求头最多 {HEAD_BYTES} 字节"),
+            )
+            .hang_up(),
+        );
+    }
     let json = route.starts_with("/v1/") && !route.starts_with("/v1/stream");
     if json
         && request.method() != Method::OPTIONS
@@ -114,7 +134,10 @@ fn told<B: MessageBody>(response: &ServiceResponse<B>) -> Option<Problem> {
         if status.is_server_error() {
             tracing::error!(%error, "request failed");
         }
-    } else if !matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR) {
+    } else if !matches!(
+        status,
+        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR
+    ) {
         // An answer that a handler wrote as it should be.
         return None;
     }

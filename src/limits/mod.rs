@@ -1,15 +1,12 @@
 //! How much of the house one caller may take.
 
+mod guard;
+
+pub use guard::guard_reads;
+
 use crate::http::{Address, Problem, Quota, RateLimiter};
 use crate::tasks::Task;
 use crate::telemetry::Metrics;
-use actix_web::Error;
-use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
-use actix_web::http::header::HeaderName;
-use actix_web::middleware::Next;
-use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -83,9 +80,24 @@ impl Limits {
         let quota = |per_second, burst| Quota { per_second, burst };
         let on = config.enabled;
         Limits {
-            reads: RateLimiter::new("reads", quota(config.reads_per_second, config.reads_burst), on, metrics),
-            writes: RateLimiter::new("writes", quota(config.writes_per_second, config.writes_burst), on, metrics),
-            opens: RateLimiter::new("opens", quota(config.opens_per_second, config.opens_burst), on, metrics),
+            reads: RateLimiter::new(
+                "reads",
+                quota(config.reads_per_second, config.reads_burst),
+                on,
+                metrics,
+            ),
+            writes: RateLimiter::new(
+                "writes",
+                quota(config.writes_per_second, config.writes_burst),
+                on,
+                metrics,
+            ),
+            opens: RateLimiter::new(
+                "opens",
+                quota(config.opens_per_second, config.opens_burst),
+                on,
+                metrics,
+            ),
             seats: Arc::default(),
             metrics: metrics.clone(),
             config,
@@ -105,9 +117,15 @@ impl Limits {
             let full = if seats.all >= self.config.streams {
                 Some(("the node has as many streams as it may", "服务器连接数已满"))
             } else if of_address >= self.config.streams_an_address {
-                Some(("this address has as many streams and polls open as it may", "该地址打开的连接过多"))
+                Some((
+                    "this address has as many streams and polls open as it may",
+                    "该地址打开的连接过多",
+                ))
             } else if of_user >= self.config.streams_a_user {
-                Some(("this user has as many streams and polls open as they may", "该用户打开的连接过多"))
+                Some((
+                    "this user has as many streams and polls open as they may",
+                    "该用户打开的连接过多",
+                ))
             } else {
                 None
             };
@@ -161,32 +179,4 @@ impl Task for Tidy {
         self.0.metrics.limiter_keys.set(left as i64);
         Ok(())
     }
-}
-
-/// Counts the reads of an address, streams aside: they have a limit of their
-/// own, by which they are opened.
-pub async fn guard_reads<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let counted = matches!(*request.method(), Method::GET | Method::HEAD)
-        && request.path().starts_with("/v1/")
-        && !request.path().starts_with("/v1/stream");
-    let limits = request.app_data::<Data<Limits>>().cloned();
-    let http = request.app_data::<Data<crate::http::Config>>().cloned();
-    let (Some(limits), Some(http), true) = (limits, http, counted) else {
-        return Ok(next.call(request).await?.map_into_left_body());
-    };
-    let address = Address::of(request.head(), &http.trusted_proxies);
-    let standing = match limits.reads.check(address.key(), 1) {
-        Ok(standing) => standing,
-        Err(problem) => return Ok(request.error_response(problem).map_into_right_body()),
-    };
-    let mut response = next.call(request).await?.map_into_left_body();
-    for (name, value) in standing.iter().flat_map(|standing| standing.headers()) {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.to_ascii_lowercase()), value.parse()) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    Ok(response)
 }
