@@ -117,7 +117,10 @@ impl NewProduct {
 }
 
 /// The id of a merchant: as tokens may name one.
-fn merchant_id(text: &str) -> Result<String, Refusal> {
+///
+/// # Errors
+/// `bad_id`.
+pub fn merchant_id(text: &str) -> Result<String, Refusal> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"._~@-".contains(&b);
     if (1..=64).contains(&text.len()) && text.bytes().all(legal) {
         return Ok(text.to_owned());

@@ -17,7 +17,7 @@ mod text;
 mod unit;
 
 pub use category::{CATEGORIES, Category};
-pub use details::{Details, MOST_STOCK, NewProduct, within};
+pub use details::{Details, MOST_STOCK, NewProduct, merchant_id, within};
 pub use directory::Names;
 pub use facts::{ProductArrived, ProductUpdated, ProductWithdrawn};
 pub use market::{NewUpdate, unknown_market, update_market};

@@ -1,5 +1,5 @@
 use super::{
-    CATEGORIES, Category, NewUpdate, parse_id, store, unknown_market, unknown_product,
+    CATEGORIES, Category, NewUpdate, parse_id, merchant_id, store, unknown_market, unknown_product,
     update_market,
 };
 use crate::auth::{Caller, Gate};
@@ -134,7 +134,7 @@ pub async fn get_products(
     let wanted = store::Wanted {
         category,
         market: market.clone(),
-        merchant: params.take("merchant")?,
+        merchant: params.take("merchant")?.map(|id| merchant_id(&id)).transpose()?,
         status: params.take_one_of("status", &["listed", "withdrawn"])?,
         after,
         // One more than is answered shows whether there is a next page.

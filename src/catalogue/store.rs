@@ -1,3 +1,4 @@
+use super::text::is_id;
 use super::{Clearance, Market, Product};
 use crate::clock::Millis;
 use crate::db::schema::{clearances, markets, products};
@@ -7,6 +8,10 @@ use diesel::prelude::*;
 
 /// The product called `id`.
 pub fn find(conn: &mut Conn, id: &str) -> db::Result<Option<Product>> {
+    // What cannot be an id is none; PostgreSQL would not even be asked for some.
+    if !is_id(id) {
+        return Ok(None);
+    }
     Ok(products::table.find(id).first(conn).optional()?)
 }
 
@@ -61,8 +66,8 @@ pub fn set_stock(conn: &mut Conn, product: &str, quantity: i64, now: Millis) -> 
 
 /// Some ids near `id` by their beginning, to suggest from.
 pub(super) fn ids_like(conn: &mut Conn, id: &str) -> db::Result<Vec<String>> {
-    let begin: String = id.chars().take(2).collect();
-    let begin = begin.to_lowercase();
+    let legal = id.chars().filter(char::is_ascii_graphic).take(2);
+    let begin = legal.collect::<String>().to_lowercase();
     let near = products::table
         .filter(products::id.ge(&begin))
         .filter(products::id.lt(format!("{begin}\u{7f}")))
@@ -155,6 +160,9 @@ pub fn markets(conn: &mut Conn) -> db::Result<Vec<Market>> {
 
 /// The market called `id`.
 pub fn market(conn: &mut Conn, id: &str) -> db::Result<Option<Market>> {
+    if !is_id(id) {
+        return Ok(None);
+    }
     Ok(markets::table.find(id).first(conn).optional()?)
 }
 

@@ -64,9 +64,7 @@ fn controls(c: char) -> bool {
 /// # Errors
 /// `bad_id` on `field`.
 pub fn id(field: &str, text: &str) -> Result<String, Refusal> {
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b);
-    let starts = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    if starts && text.len() <= 64 && text.bytes().all(legal) {
+    if is_id(text) {
         return Ok(text.to_owned());
     }
     let text = shorten(text);
@@ -76,6 +74,13 @@ pub fn id(field: &str, text: &str) -> Result<String, Refusal> {
         format!("`{text}` is not an id: want 1 to 64 of a-z 0-9 . - and a letter or digit first"),
         format!("“{text}”不是有效编号：1 到 64 个小写字母、数字、点或短横，以字母或数字开头"),
     ))
+}
+
+/// Whether `text` may be an id.
+pub(super) fn is_id(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b);
+    let starts = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    starts && text.len() <= 64 && text.bytes().all(legal)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// Any number, as long as every node takes the same.
-const LOCK: i64 = 7_542_2003;
+const LOCK: i64 = 75_422_003;
 
 /// Brings the schema up to date and returns the names of what was run.
 ///
