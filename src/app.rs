@@ -21,7 +21,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
-use actix_web_lab::middleware::CatchPanic;
+use actix_web_lab::middleware::{CatchPanic, PanicReporter};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub enum StartError {
     #[error(transparent)]
     Db(#[from] db::Error),
     /// The secret, or an address.
-    #[error("{0}: {1}")]
+    #[error("{0}")]
     Io(&'static str, #[source] io::Error),
     /// The schema is of another release.
     #[error("the database lacks the migrations {0}; run `teawire migrate`")]
@@ -186,6 +186,7 @@ fn public_server(config: &Config, parts: Parts, listener: TcpListener) -> io::Re
     let server = HttpServer::new(move || {
         // One for each thread, on the thread.
         let hub = Hub::start(parts.readers.clone());
+        let panics = parts.metrics.panics.clone();
         App::new()
             .app_data(hub)
             .configure(|service| parts.put(service))
@@ -201,6 +202,7 @@ fn public_server(config: &Config, parts: Parts, listener: TcpListener) -> io::Re
             .configure(ops::routes)
             .configure(dashboard::routes)
             .wrap(from_fn(limits::guard_reads))
+            .wrap(PanicReporter::new(move |_| panics.inc()))
             .wrap(CatchPanic::default())
             .wrap(from_fn(http::finish))
             .wrap(cors(&origins))
@@ -260,7 +262,6 @@ fn cors(origins: &[String]) -> Cors {
             "content-type",
             "last-event-id",
             "idempotency-key",
-            "if-match",
             "accept-language",
         ])
         .expose_headers([

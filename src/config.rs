@@ -119,6 +119,12 @@ impl Config {
         let bad = |name: &str, why: &str| {
             Err(ConfigError::Bad("the settings".to_owned(), name.to_owned(), why.to_owned()))
         };
+        if !self.redis_url.is_empty() {
+            return bad(
+                "redis_url",
+                "is for a later release; several nodes share PostgreSQL, and need no more",
+            );
+        }
         if let Err(err) = self.database_url.parse::<db::Url>() {
             return bad("database_url", &err.to_string());
         }

@@ -40,6 +40,11 @@ pub fn start(file: Option<&Path>, format: LogFormat) -> io::Result<()> {
         .with_target(false)
         .with_ansi(terminal)
         .with_writer(Lossy(Mutex::new(out)));
+    // Whatever panics, on whatever thread, is seen where everything else is.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, panic = panic.payload_as_str().unwrap_or("?"), "a panic");
+    }));
     // A second start in one process (tests) changes nothing.
     let _ = if pretty {
         builder.try_init().map_err(|_| ())

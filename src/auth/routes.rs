@@ -1,9 +1,9 @@
 use super::{Caller, Gate};
 use crate::clock::rfc3339;
-use crate::http::{Problem, resource};
-use actix_web::HttpResponse;
+use crate::http::{Params, Problem, resource};
 use actix_web::http::Method;
 use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 /// `/v1/me`.
@@ -12,7 +12,12 @@ pub fn routes(service: &mut ServiceConfig) {
 }
 
 /// `GET /v1/me`: who the caller is taken for.
-async fn get_me(caller: Caller, gate: Data<Gate>) -> Result<HttpResponse, Problem> {
+async fn get_me(
+    request: HttpRequest,
+    caller: Caller,
+    gate: Data<Gate>,
+) -> Result<HttpResponse, Problem> {
+    Params::parse(request.query_string()).finish()?;
     let body = match &caller {
         Caller::Anonymous => json!({ "role": "anonymous", "server_time": rfc3339(gate.now()) }),
         Caller::Known(identity) => json!({

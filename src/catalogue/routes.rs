@@ -1,5 +1,5 @@
 use super::{
-    CATEGORIES, Category, NewUpdate, parse_id, merchant_id, store, unknown_market, unknown_product,
+    CATEGORIES, Category, NewUpdate, merchant_id, parse_id, store, unknown_market, unknown_product,
     update_market,
 };
 use crate::auth::{Caller, Gate};
@@ -100,8 +100,9 @@ async fn get_market(
 }
 
 /// `POST /v1/markets/{id}/updates`.
-async fn post_update(id: Path<String>, write: Write) -> Result<HttpResponse, Problem> {
+async fn post_update(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
     write.caller.require_admin()?;
+    std::mem::take(&mut write.params).finish()?;
     let update: NewUpdate = write.body()?;
     let id = id.into_inner();
     write

@@ -51,6 +51,14 @@ pub fn set_price(
     Ok(())
 }
 
+/// Notes that something about a product is another than before.
+pub fn touch(conn: &mut Conn, product: &str, now: Millis) -> db::Result<()> {
+    diesel::update(products::table.find(product))
+        .set((products::version.eq(products::version + 1), products::updated.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Stores the stock of a product.
 pub fn set_stock(conn: &mut Conn, product: &str, quantity: i64, now: Millis) -> db::Result<()> {
     diesel::update(products::table.find(product))

@@ -30,22 +30,28 @@ pub struct NewClearance {
     pub ends_at: Option<Millis>,
 }
 
+/// What became of a clearance.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// As it now is.
+    pub clearance: Clearance,
+    /// Whether it was another before.
+    pub changed: bool,
+    /// What was told of it; nothing yet of one that is to start later.
+    pub receipt: Option<Receipt>,
+}
+
 /// Puts the product `id` on clearance, or changes the one it is on.
 ///
 /// # Errors
 /// As [`catalogue::owned`]; `bad_time` if it ends before it starts or has
 /// ended; `not_a_clearance` if the price is no lower than the usual one.
-pub fn put(
-    tx: &mut Tx<'_>,
-    writer: &Writer,
-    id: &str,
-    new: &NewClearance,
-) -> events::Result<(Clearance, Option<Receipt>)> {
+pub fn put(tx: &mut Tx<'_>, writer: &Writer, id: &str, new: &NewClearance) -> events::Result<Put> {
     let product = catalogue::owned(tx, writer, id, false)?;
     let now = tx.now();
-    let running = catalogue::store::clearance(tx.read(), id)?.filter(|clearance| clearance.active);
-    let starts_at =
-        new.starts_at.unwrap_or_else(|| running.as_ref().map_or(now, |it| it.starts_at));
+    let before = catalogue::store::clearance(tx.read(), id)?;
+    let running = before.as_ref().filter(|clearance| clearance.active);
+    let starts_at = new.starts_at.unwrap_or_else(|| running.map_or(now, |it| it.starts_at));
     if new.ends_at.is_some_and(|ends_at| ends_at <= starts_at || ends_at <= now) {
         return Err(Refusal::invalid(
             "ends_at",
@@ -73,13 +79,20 @@ pub fn put(
         active,
         due: if active { new.ends_at } else { Some(starts_at) },
     };
-    if running.as_ref() == Some(&clearance) {
-        return Ok((clearance, None));
+    if before.as_ref() == Some(&clearance) {
+        return Ok(Put { clearance, changed: false, receipt: None });
     }
-    let receipt =
-        if active { Some(tx.append(&ClearanceStarted::new(&product, &clearance))?) } else { None };
+    let receipt = if active {
+        Some(tx.append(&ClearanceStarted::new(&product, &clearance))?)
+    } else if running.is_some() {
+        // Put off: whoever was told that it runs is told that it does not.
+        Some(tx.append(&ClearanceEnded::new(&product, "cancelled"))?)
+    } else {
+        None
+    };
     store::save(tx.write(), &clearance)?;
-    Ok((clearance, receipt))
+    catalogue::store::touch(tx.write(), id, now)?;
+    Ok(Put { clearance, changed: true, receipt })
 }
 
 /// Calls the clearance of the product `id` off.
@@ -118,7 +131,9 @@ fn end(
     clearance: &Clearance,
     reason: &'static str,
 ) -> events::Result<Option<Receipt>> {
+    let now = tx.now();
     store::remove(tx.write(), &product.id)?;
+    catalogue::store::touch(tx.write(), &product.id, now)?;
     // Nobody was told of one that had not started.
     if !clearance.active {
         return Ok(None);
@@ -128,7 +143,9 @@ fn end(
 
 fn start(tx: &mut Tx<'_>, product: &Product, clearance: Clearance) -> events::Result<()> {
     let clearance = Clearance { active: true, due: clearance.ends_at, ..clearance };
+    let now = tx.now();
     store::save(tx.write(), &clearance)?;
+    catalogue::store::touch(tx.write(), &product.id, now)?;
     tx.append(&ClearanceStarted::new(product, &clearance))?;
     Ok(())
 }

@@ -38,12 +38,12 @@ async fn put_clearance(id: Path<String>, mut write: Write) -> Result<HttpRespons
     let id = id.into_inner();
     write
         .perform(1, move |tx| {
-            let (clearance, told) = super::put(tx, &writer, &id, &new)?;
+            let put = super::put(tx, &writer, &id, &new)?;
             Ok(Answer::ok(&json!({
                 "product": id,
-                "clearance": clearance.json(),
-                "changed": told.is_some() || !clearance.active,
-                "receipt": receipt(told.as_ref()),
+                "clearance": put.clearance.json(),
+                "changed": put.changed,
+                "receipt": receipt(put.receipt.as_ref()),
             })))
         })
         .await

@@ -12,7 +12,7 @@ const LOCK: i64 = 75_422_003;
 /// Brings the schema up to date and returns the names of what was run.
 ///
 /// Nodes that start at once do it one after the other: PostgreSQL by an
-/// advisory lock, SQLite by a lock on the file.
+/// advisory lock, SQLite by a lock on a file beside it.
 ///
 /// # Errors
 /// [`Error::Migrate`] if a migration fails; it is rolled back whole.
@@ -27,10 +27,13 @@ pub fn migrate(conn: &mut Conn) -> Result<Vec<String>> {
         }
         Conn::Sqlite(conn) => {
             // diesel begins each migration deferred: two processes would both see it
-            // pending. flock(2) is not the lock that SQLite itself takes on the file.
-            let file = sqlite_file(conn)?;
-            let lock = std::fs::File::open(&file).map_err(|err| Error::Migrate(err.to_string()))?;
-            lock.lock().map_err(|err| Error::Migrate(err.to_string()))?;
+            // pending. The lock is on a file of its own: to open and close the
+            // database itself would drop the locks that SQLite has on it
+            // (sqlite.org/howtocorrupt.html, 2.2).
+            let file = format!("{}.lock", sqlite_file(conn)?);
+            let cannot = |err: std::io::Error| Error::Migrate(format!("{file}: {err}"));
+            let lock = std::fs::File::create(&file).map_err(cannot)?;
+            lock.lock().map_err(cannot)?;
             conn.run_pending_migrations(SQLITE).map(names).map_err(failed)
         }
     }

@@ -78,6 +78,12 @@ pub fn renew_epoch(conn: &mut Conn) -> db::Result<()> {
     Ok(())
 }
 
+/// Writes what is there already, to see whether writing works.
+pub fn try_write(conn: &mut Conn) -> db::Result<()> {
+    diesel::update(log_head::table).set(log_head::epoch.eq(log_head::epoch)).execute(conn)?;
+    Ok(())
+}
+
 /// Locks the head until the transaction ends and says where it is. Whoever
 /// comes second waits here, so positions are committed in the order they are
 /// taken.
@@ -198,10 +204,18 @@ pub(super) fn topics_between(conn: &mut Conn, from: i64, to: i64) -> db::Result<
     Ok(events::table.filter(events::seq.between(from, to)).select(events::topics).load(conn)?)
 }
 
-/// When the event at `seq` or the next one after it happened.
-pub(super) fn time_at(conn: &mut Conn, seq: i64) -> db::Result<Option<Millis>> {
-    let next = events::table.filter(events::seq.ge(seq)).order(events::seq);
-    Ok(next.select(events::time).first(conn).optional()?)
+/// The last position in `after < seq <= to` whose event happened before `time`.
+pub(super) fn last_before(
+    conn: &mut Conn,
+    (after, to): (i64, i64),
+    time: Millis,
+) -> db::Result<Option<i64>> {
+    let old = events::table
+        .filter(events::seq.gt(after))
+        .filter(events::seq.le(to))
+        .filter(events::time.lt(time))
+        .order(events::seq.desc());
+    Ok(old.select(events::seq).first(conn).optional()?)
 }
 
 /// Forgets everything up to `seq`.

@@ -29,7 +29,7 @@ pub use filter::Filter;
 pub use history::{Past, Span};
 pub use hub::{Hub, Readers};
 pub use interest::Interest;
-pub use log::{Head, head, renew_epoch};
+pub use log::{Head, head, renew_epoch, try_write};
 pub use publisher::{Publisher, Receipt, Tx};
 pub use subscription::{Reset, Room, Start, Step, Subscription};
 pub use tail::Tail;

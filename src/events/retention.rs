@@ -1,6 +1,6 @@
 use super::publisher::Publisher;
 use super::{Config, Tail, log};
-use crate::clock::{Clock, Millis};
+use crate::clock::Clock;
 use crate::db::Db;
 use crate::tasks::Task;
 
@@ -26,28 +26,15 @@ impl Task for Retention {
         let oldest = self.clock.now() - self.config.keep_days * 86_400_000;
         loop {
             let pruned_to = self.tail.pruned_to();
-            let step = pruned_to + STEP;
-            let to = if by_count >= step || self.all_older(step, oldest).await? {
-                step.min(self.tail.head())
-            } else {
-                by_count
-            };
+            let step = (pruned_to + STEP).min(self.tail.head());
+            let by_age =
+                self.db.read(move |conn| log::last_before(conn, (pruned_to, step), oldest)).await?;
+            let to = by_count.min(step).max(by_age.unwrap_or(pruned_to));
             if to <= pruned_to {
                 return Ok(());
             }
             self.publisher.commit(move |tx| Ok(log::prune(tx.write(), to)?)).await?;
             self.tail.set_pruned_to(to);
         }
-    }
-}
-
-impl Retention {
-    /// Whether the event at `seq`, and so all before it, happened before `oldest`.
-    async fn all_older(&self, seq: i64, oldest: Millis) -> super::Result<bool> {
-        if seq > self.tail.head() {
-            return Ok(false);
-        }
-        let time = self.db.read(move |conn| log::time_at(conn, seq)).await?;
-        Ok(time.is_some_and(|time| time < oldest))
     }
 }

@@ -96,7 +96,12 @@ impl Writer {
                 jobs.push(job);
             }
             self.metrics.write_queue.set(queue.len() as i64);
-            self.commit(&mut conn, jobs);
+            // Whoever waits for one of these jobs is told that it came to nothing.
+            let work = AssertUnwindSafe(|| self.commit(&mut conn, jobs));
+            if catch_unwind(work).is_err() {
+                self.metrics.panics.inc();
+                conn = None;
+            }
         }
     }
 

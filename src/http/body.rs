@@ -1,4 +1,4 @@
-use super::{Config, Problem};
+use super::{Allowance, Problem};
 use crate::refusal::{Class, Refusal, shorten};
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
@@ -6,17 +6,17 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
-/// Reads a body of at most `limit` bytes. actix cuts a head that takes too
+/// Reads a body, as far as `allowance` goes. actix cuts a head that takes too
 /// long but waits for a body for ever, so the deadline is ours.
 ///
 /// # Errors
-/// 413 if it is larger, 408 if it takes longer than `config.body_seconds`.
+/// 413 if it is larger, 408 if it takes longer.
 pub async fn read_body(
     headers: &HeaderMap,
     payload: &mut Payload,
-    limit: usize,
-    config: &Config,
+    allowance: Allowance,
 ) -> Result<Bytes, Problem> {
+    let Allowance { bytes: limit, time } = allowance;
     let too_large = || {
         Problem::new(
             413,
@@ -42,8 +42,8 @@ pub async fn read_body(
         }
         Ok(body.freeze())
     };
-    let read = tokio::time::timeout(config.body_time(), read).await.unwrap_or_else(|_| {
-        let seconds = config.body_seconds;
+    let read = tokio::time::timeout(time, read).await.unwrap_or_else(|_| {
+        let seconds = time.as_secs();
         Err(Problem::new(
             408,
             "body_too_slow",

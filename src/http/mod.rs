@@ -39,6 +39,8 @@ pub struct Config {
     pub head_seconds: u64,
     /// How long the body of a request may take.
     pub body_seconds: u64,
+    /// How long the body of an import may take.
+    pub import_seconds: u64,
     /// Threads that serve requests; 0 for one a core.
     pub workers: usize,
     /// Connections at once, for each worker.
@@ -46,8 +48,22 @@ pub struct Config {
 }
 
 impl Config {
-    /// How long the body of a request may take.
-    pub fn body_time(&self) -> Duration {
-        Duration::from_secs(self.body_seconds)
+    /// How large a body may be, and how long it may take.
+    pub fn body(&self) -> Allowance {
+        Allowance { bytes: self.body_bytes, time: Duration::from_secs(self.body_seconds) }
     }
+
+    /// The same for an import.
+    pub fn import(&self) -> Allowance {
+        Allowance { bytes: self.import_bytes, time: Duration::from_secs(self.import_seconds) }
+    }
+}
+
+/// What a body may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// Its bytes.
+    pub bytes: usize,
+    /// The time it takes to come.
+    pub time: Duration,
 }

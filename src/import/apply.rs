@@ -141,8 +141,7 @@ impl Change {
             changed |= set.receipt.is_some();
         }
         if let Some(new) = &self.clearance {
-            let (_, told) = clearance::put(tx, &order.writer, &self.product, new)?;
-            changed |= told.is_some();
+            changed |= clearance::put(tx, &order.writer, &self.product, new)?.changed;
         }
         Ok(changed)
     }

@@ -99,6 +99,16 @@ pub fn replace(
         return Err(not_yours().into());
     }
     require_market(tx, &details.product.market)?;
+    let weighs = |product: &Product| (product.unit.clone(), product.grams_per_unit);
+    if old.price.is_some() && details.price.is_none() && weighs(&old) != weighs(&details.product) {
+        return Err(Refusal::invalid(
+            "price",
+            "price_needed",
+            "the price was for another unit; say what it is for this one",
+            "计价单位已改变，请同时给出新价格",
+        )
+        .into());
+    }
     if let Some(price) = details.price
         && !confirmed
         && let Some(refusal) = prices::confirm_needed(old.price, price)
@@ -150,7 +160,8 @@ pub fn withdraw(tx: &mut Tx<'_>, writer: &Writer, id: &str) -> events::Result<Li
     }
     clearance::end_if_any(tx, &product, "withdrawn")?;
     product.status = "withdrawn".to_owned();
-    product.version += 1;
+    // One for the clearance that may have ended, one for this.
+    product.version += 2;
     product.updated = tx.now();
     let receipt = tx.append(&ProductWithdrawn(product.heading()))?;
     store::update(tx.write(), &product)?;

@@ -72,6 +72,7 @@ pub fn set_on(
     product.version += 1;
     if quantity == 0 && from.is_some() {
         clearance::end_if_any(tx, &product, "sold_out")?;
+        product = catalogue::store::find(tx.read(), &product.id)?.unwrap_or(product);
     }
     Ok(Set { product, receipt: Some(receipt) })
 }

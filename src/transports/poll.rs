@@ -56,9 +56,10 @@ pub(super) async fn get_poll(
     let metrics = &house.hub.readers().metrics;
     metrics.polls.inc();
     let _waiting = Waiting(metrics.polls.clone());
-    let wait = if reset.is_some() { 0 } else { wait };
-    let mut answer =
-        Answer { events: Events::new(), size: 0, reset, retry_after_ms: 0, ended: false };
+    let stopping = *house.hub.readers().stopping.borrow();
+    let wait = if reset.is_some() || stopping { 0 } else { wait };
+    let retry_after_ms = if stopping { jitter(1_000, 5_000) } else { 0 };
+    let mut answer = Answer { events: Events::new(), size: 0, reset, retry_after_ms, ended: false };
     answer.gather(&mut subscription, limit, Duration::from_secs(wait)).await?;
 
     let more = !answer.ended && subscription.has_more();

@@ -2,7 +2,7 @@ use super::request::{House, may_read};
 use crate::auth::{Caller, issue_ticket, unauthorized};
 use crate::clock::rfc3339;
 use crate::events::Topic;
-use crate::http::{Problem, read_body, read_form_or_json};
+use crate::http::{Params, Problem, read_body, read_form_or_json};
 use crate::refusal::Refusal;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
@@ -25,9 +25,9 @@ pub(super) async fn post_ticket(
     let Some(identity) = caller.identity().cloned() else {
         return Err(unauthorized().into());
     };
+    Params::parse(request.query_string()).finish()?;
     let mut payload = payload.into_inner();
-    let body =
-        read_body(request.headers(), &mut payload, house.http.body_bytes, &house.http).await?;
+    let body = read_body(request.headers(), &mut payload, house.http.body()).await?;
     let NewTicket { topics } = read_form_or_json(request.headers(), &body)?;
     house.limits.writes.check(caller.actor(), 1)?;
     if topics.is_empty() || topics.len() > house.limits.config.topics {

@@ -60,8 +60,8 @@ async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Pro
         return Err(unauthorized().into());
     }
     let import = request.path().starts_with("/v1/import");
-    let most = if import { config.import_bytes } else { config.body_bytes };
-    let bytes = read_body(request.headers(), payload, most, &config).await?;
+    let allowance = if import { config.import() } else { config.body() };
+    let bytes = read_body(request.headers(), payload, allowance).await?;
     let once = match request.headers().get("idempotency-key") {
         None => None,
         Some(key) => {

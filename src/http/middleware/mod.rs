@@ -6,11 +6,12 @@ use super::{Address, Config, Problem, accepts};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{ALLOW, HeaderName, HeaderValue};
+use actix_web::http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
+use std::fmt;
 use std::time::Instant;
 use tracing_actix_web::RequestId;
 
@@ -34,15 +35,29 @@ pub async fn finish<B: MessageBody + 'static>(
         config.as_ref().map(|config| Address::of(request.head(), &config.trusted_proxies));
 
     let refused = refuse_early(&request, &route);
+    let mut code = "";
     let mut response = match refused {
         Some(problem) => {
+            code = problem.code();
             let answer = problem.answer(&headers, &id);
             request.into_response(answer).map_into_left_body()
         }
         None => {
-            let response = next.call(request).await?;
+            // A panic that was caught comes as an error without its request.
+            let lost = |err: Error| {
+                tracing::error!(%err, request_id = id, "request failed");
+                let problem = Problem::new(
+                    500,
+                    "internal",
+                    "an internal error; it was logged",
+                    "内部错误，已记录",
+                );
+                Error::from(Lost { problem, headers: headers.clone(), id: id.clone() })
+            };
+            let response = next.call(request).await.map_err(lost)?;
             match told(&response) {
                 Some(problem) => {
+                    code = problem.code();
                     let mut answer = problem.answer(&headers, &id);
                     for name in [ALLOW, HeaderName::from_static("vary")] {
                         if let Some(value) = response.headers().get(&name) {
@@ -74,7 +89,6 @@ pub async fn finish<B: MessageBody + 'static>(
     let ms = began.elapsed().as_millis() as u64;
     let client_address = address.map(|address| address.to_string()).unwrap_or_default();
     let status = status.as_u16();
-    let code = told_code(&response);
     if status >= 500 {
         tracing::warn!(%method, route, status, ms, client_address, request_id = id, code, "answered");
     } else if status >= 400 {
@@ -85,9 +99,24 @@ pub async fn finish<B: MessageBody + 'static>(
     Ok(response)
 }
 
-fn told_code<B>(response: &ServiceResponse<B>) -> &'static str {
-    let problem = response.response().error().and_then(|err| err.as_error::<Problem>());
-    problem.map_or("", Problem::code)
+/// A problem that has to be told where the request is not known any more.
+#[derive(Debug)]
+struct Lost {
+    problem: Problem,
+    headers: HeaderMap,
+    id: String,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+impl ResponseError for Lost {
+    fn error_response(&self) -> HttpResponse {
+        self.problem.answer(&self.headers, &self.id)
+    }
 }
 
 /// What no handler has to see.
