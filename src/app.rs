@@ -273,7 +273,6 @@ fn cors(origins: &[String]) -> Cors {
             "idempotency-replayed",
             "etag",
         ])
-        .supports_credentials()
         .block_on_origin_mismatch(false)
         .max_age(3600);
     origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))

@@ -2,7 +2,7 @@
 
 use crate::http::{accepts, resource};
 use actix_web::http::Method;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, VARY};
 use actix_web::web::{self, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::RustEmbed;
@@ -49,6 +49,8 @@ async fn get_root(request: HttpRequest) -> HttpResponse {
     let info = request.connection_info();
     let base = format!("{}://{}", info.scheme(), info.host());
     HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .insert_header((VARY, "Accept"))
         .content_type("text/plain; charset=utf-8")
         .body(CHEAT_SHEET.replace("BASE", &base))
 }
@@ -68,6 +70,7 @@ fn file(request: &HttpRequest, name: &str) -> HttpResponse {
     response
         .insert_header((ETAG, tag))
         .insert_header((CACHE_CONTROL, "no-cache"))
+        .insert_header((VARY, "Accept"))
         .insert_header((CONTENT_SECURITY_POLICY, POLICY));
     if fresh {
         return response.finish();

@@ -3,11 +3,13 @@
 //! A refusal knows nothing of HTTP and nothing of SQL. It says in both
 //! languages what is wrong, and names it by a code that never changes.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What sort of no it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Class {
     /// What was sent cannot be read at all.
     Malformed,
@@ -26,12 +28,12 @@ pub enum Class {
 }
 
 /// A no with its reason.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Refusal {
     /// What sort of no.
     pub class: Class,
     /// Stable; programs match on it.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// The field or parameter that is to blame.
     pub field: Option<String>,
     /// For people, in English.
@@ -50,7 +52,14 @@ impl Refusal {
         en: impl Into<String>,
         zh: impl Into<String>,
     ) -> Refusal {
-        Refusal { class, code, field: None, en: en.into(), zh: zh.into(), more: Map::new() }
+        Refusal {
+            class,
+            code: code.into(),
+            field: None,
+            en: en.into(),
+            zh: zh.into(),
+            more: Map::new(),
+        }
     }
 
     /// `field` has a value that is of no use.

@@ -24,7 +24,8 @@ pub enum LogFormat {
 /// Begins to log to `file`, or to stderr, at the levels of `RUST_LOG`
 /// (default `info`). A line that cannot be written is lost; a request never is.
 pub fn start(file: Option<&Path>, format: LogFormat) -> io::Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
     let out: Box<dyn Write + Send> = match file {
         Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
         None => Box::new(io::stderr()),

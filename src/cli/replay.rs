@@ -64,6 +64,9 @@ pub struct ReplayArgs {
     /// Their market [default: the first the service has]
     #[arg(long)]
     pub market: Option<String>,
+    /// Whose they are, if the token is an admin's
+    #[arg(long, value_name = "ID")]
+    pub merchant: Option<String>,
     /// Their stock, where the file tells of sales
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub opening_stock: i64,
@@ -170,8 +173,9 @@ fn options(args: &ReplayArgs) -> plan::Options {
 /// sent. How fast it is sent, and where to, does not.
 fn fingerprint(content: &[u8], args: &ReplayArgs) -> String {
     let ReplayArgs { shape, time, product, sold, price, name, factor, .. } = args;
-    let ReplayArgs { category, market, opening_stock, .. } = args;
-    let how = (shape, time, product, sold, price, name, factor, category, market, opening_stock);
+    let ReplayArgs { category, market, merchant, opening_stock, .. } = args;
+    let what = (category, market, merchant, opening_stock);
+    let how = (shape, time, product, sold, price, name, factor, what);
     let mut hash = Sha256::new();
     hash.update(format!("{how:?}"));
     hash.update(content);

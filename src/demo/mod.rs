@@ -48,7 +48,7 @@ pub async fn run(publisher: Publisher, db: Db, seed: u64) {
             Ok(()) => {}
             // Somebody with curl was there too; the market looks again.
             Err(events::Error::Refused(refusal)) => {
-                tracing::debug!(code = refusal.code, "the market was refused");
+                tracing::debug!(code = %refusal.code, "the market was refused");
             }
             Err(events::Error::Db(db::Error::Stopping)) => return,
             Err(err) => tracing::warn!(error = crate::tasks::chain(&err), "the market stumbled"),

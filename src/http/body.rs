@@ -181,7 +181,7 @@ mod tests {
 
     fn field_and_code(text: &str) -> (Option<String>, &'static str) {
         let refusal = json::<Stock>(text).expect_err("refused");
-        (refusal.field, refusal.code)
+        (refusal.field, &*refusal.code.into_owned().leak())
     }
 
     #[test]

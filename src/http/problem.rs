@@ -8,6 +8,7 @@ use actix_web::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, RETRY_AF
 use actix_web::{HttpResponse, ResponseError};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::error::Error;
@@ -21,7 +22,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
-    code: &'static str,
+    code: Cow<'static, str>,
     field: Option<String>,
     en: String,
     zh: String,
@@ -71,13 +72,13 @@ impl Problem {
     /// A problem with its status, its code, and its reason in both languages.
     pub fn new(
         status: u16,
-        code: &'static str,
+        code: impl Into<Cow<'static, str>>,
         en: impl Into<String>,
         zh: impl Into<String>,
     ) -> Problem {
         Problem {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            code,
+            code: code.into(),
             field: None,
             en: en.into(),
             zh: zh.into(),
@@ -132,8 +133,8 @@ impl Problem {
     }
 
     /// Its stable code.
-    pub fn code(&self) -> &'static str {
-        self.code
+    pub fn code(&self) -> &str {
+        &self.code
     }
 
     /// Its status.

@@ -127,18 +127,20 @@ impl Write {
     ) -> Result<HttpResponse, Problem> {
         let standing = self.limits.writes.check(self.caller.actor(), cost)?;
         let once = self.once.clone();
-        let (answer, replayed) = self
+        let (outcome, replayed) = self
             .publisher
-            .commit(move |tx| {
-                let Some(once) = &once else { return Ok((work(tx)?, false)) };
-                if let Some(answer) = once.answered(tx.read())? {
-                    return Ok((answer, true));
-                }
-                let answer = work(tx)?;
-                once.keep(tx, &answer)?;
-                Ok((answer, false))
+            .commit(move |tx| match &once {
+                None => Ok((Ok(work(tx)?), false)),
+                Some(once) => once.perform(tx, &mut work),
             })
             .await?;
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(refusal) if replayed => {
+                return Err(Problem::from(refusal).header("Idempotency-Replayed", "true"));
+            }
+            Err(refusal) => return Err(refusal.into()),
+        };
         let mut response = respond(&answer, replayed);
         for (name, value) in standing.iter().flat_map(|standing| standing.headers()) {
             if let (Ok(name), Ok(value)) = (

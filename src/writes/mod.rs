@@ -10,7 +10,7 @@ mod store;
 pub use extract::{Write, respond};
 
 use crate::clock::Millis;
-use crate::db::Conn;
+use crate::db::{self, Conn};
 use crate::events::{self, Publisher, Receipt, Tx};
 use crate::refusal::Refusal;
 use crate::tasks::Task;
@@ -18,6 +18,10 @@ use serde_json::Value;
 
 /// How long an answer is kept for its key, in milliseconds.
 const KEPT: Millis = 86_400_000;
+
+/// The status under which a refusal is kept: in both languages, so that it can
+/// be told again in either.
+const REFUSED: u16 = 499;
 
 /// What a write came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +72,35 @@ pub struct Once {
 }
 
 impl Once {
+    /// Does `work`, or says what came of it before. What was refused stays
+    /// refused: a sale that was turned down for want of stock must not go
+    /// through when the request is sent again after the answer was lost.
+    pub fn perform(
+        &self,
+        tx: &mut Tx<'_>,
+        work: impl FnOnce(&mut Tx<'_>) -> events::Result<Answer>,
+    ) -> events::Result<(Result<Answer, Refusal>, bool)> {
+        if let Some(answer) = self.answered(tx.read())? {
+            if answer.status == REFUSED {
+                let refusal = serde_json::from_str(&answer.body);
+                let refusal = refusal.map_err(|err| db::Error::Corrupt(err.to_string()))?;
+                return Ok((Err(refusal), true));
+            }
+            return Ok((Ok(answer), true));
+        }
+        match tx.attempt(work)? {
+            Ok(answer) => {
+                self.keep(tx, &answer)?;
+                Ok((Ok(answer), false))
+            }
+            Err(events::Error::Refused(refusal)) => {
+                self.keep(tx, &Answer::new(REFUSED, &serde_json::json!(refusal)))?;
+                Ok((Err(refusal), false))
+            }
+            Err(err) => Err(err),
+        }
+    }
+
     /// The answer that was given before, if there was one.
     ///
     /// # Errors

@@ -109,3 +109,18 @@ async fn a_refused_request_may_be_mended_under_its_key_or_another() {
 
     assert_eq!(stock(&service).await, 97);
 }
+
+#[tokio::test]
+async fn what_was_refused_stays_refused_though_it_would_pass_by_now() {
+    let service = service_with_stock().await;
+    let first = sell(&service, "order-1", -101).await;
+    assert_eq!(first.code(), "stock_below_zero");
+    let more = json!({ "delta": 100 });
+    service.post(&service.merchant("m1"), "/v1/products/longjing/stock", more).await.ok();
+
+    let again = sell(&service, "order-1", -101).await;
+
+    assert_eq!((again.code(), again.header("idempotency-replayed")), (first.code(), Some("true")));
+    assert_eq!(stock(&service).await, 200);
+    sell(&service, "order-2", -101).await.ok();
+}

@@ -80,12 +80,13 @@ class Book:
             self.movements(opening)
         else:
             self.wide()
-        self.expected = [("product.arrived", id, None) for id in self.ids.values() if id] + self.moves
+        self.expected = [("product.arrived", id, None) for id in dict.fromkeys(self.ids.values()) if id] + self.moves
 
     def id_of(self, code):
         if code not in self.ids:
             id = re.sub(r"[^a-z0-9.]+", "-", code.lower()).strip("-.")
-            self.ids[code] = id if id and id not in self.ids.values() else None
+            taken = next((other for other, its in self.ids.items() if its == id), code)
+            self.ids[code] = id if id and taken.lower() == code.lower() else None
         return self.ids[code]
 
     def set_price(self, id, text):
@@ -215,8 +216,9 @@ class Tail(Reader):
         raise EOFError(self.process.stderr.read().strip().splitlines()[-1:])
 
     def stop(self):
-        self.process.kill()
-        self.process.wait()
+        if process := getattr(self, "process", None):
+            process.kill()
+            process.wait()
 
 
 def history(start):
@@ -315,7 +317,7 @@ def main():
         delay = f"{statistics.median(reader.delays) * 1000:.0f} ms, {max(reader.delays) * 1000:.0f} ms" if reader and reader.delays else ""
         print(f"{title:8} {count:8} {len(events):8} {'{:6} {:8} {:8} {:8}'.format(*compare(book.expected, events))}   {delay}")
         (keep / f"{title}.events").write_text("".join(json.dumps(it, ensure_ascii=False) + "\n" for it in events))
-    print(f"\n{summary}{count / took:.0f} events a second\n")
+    print(f"\n{summary}" + ("" if args.interrupt else f"{count / took:.0f} events a second\n"))
     for title, events in sources:
         check(f"{title}: every event once, in order", [key(it) for it in events] == book.expected, compare(book.expected, events))
     check("all were told the same", all(events == sources[0][1] for _, events in sources))

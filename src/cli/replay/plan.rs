@@ -264,6 +264,13 @@ impl<'a> Planner<'a> {
             return None;
         };
         match self.by_id.entry(id) {
+            // Shops write one code in both cases; that is one product.
+            Entry::Occupied(taken) if taken.get().eq_ignore_ascii_case(code) => {
+                let same = |product: &Product| product.id == *taken.key();
+                let product = self.plan.products.iter().position(same);
+                self.by_code.insert(code.to_owned(), product);
+                product
+            }
             Entry::Occupied(taken) => {
                 let detail =
                     format!("the id {} is {}'s already; left out", taken.key(), taken.get());

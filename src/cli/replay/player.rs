@@ -84,6 +84,9 @@ impl Player<'_> {
                 "category": self.args.category,
                 "market": market,
             });
+            if let Some(merchant) = &self.args.merchant {
+                body["merchant"] = json!(merchant);
+            }
             let more = match plan.shape {
                 Shape::Wide => json!({"unit": "kg"}),
                 Shape::Movements => json!({

@@ -35,10 +35,10 @@ pub async fn finish<B: MessageBody + 'static>(
         config.as_ref().map(|config| Address::of(request.head(), &config.trusted_proxies));
 
     let refused = refuse_early(&request, &route);
-    let mut code = "";
+    let mut code = String::new();
     let mut response = match refused {
         Some(problem) => {
-            code = problem.code();
+            code = problem.code().to_owned();
             let answer = problem.answer(&headers, &id);
             request.into_response(answer).map_into_left_body()
         }
@@ -57,7 +57,7 @@ pub async fn finish<B: MessageBody + 'static>(
             let response = next.call(request).await.map_err(lost)?;
             match told(&response) {
                 Some(problem) => {
-                    code = problem.code();
+                    code = problem.code().to_owned();
                     let mut answer = problem.answer(&headers, &id);
                     for name in [ALLOW, HeaderName::from_static("vary")] {
                         if let Some(value) = response.headers().get(&name) {

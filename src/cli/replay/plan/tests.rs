@@ -70,8 +70,8 @@ fn a_movement_moves_stock_and_the_price_only_if_it_is_another() {
          1,84969, ,6,2010-12-01 08:34:00,4.25,UK\n\
          1,84969, BOX  OF TEASPOONS ,18,2010-12-01 08:34:00,4.250,UK\n\
          C2,84969,check,-2,2010-12-01 08:45:00,4.95,UK\n\
-         3,35809A,TEA TOWEL,0,2010-12-01 08:46:00,0.0,UK\n\
-         4,35809a,TEA TOWEL,1,2010-12-01 08:47:00,1.0,UK\n\
+         3,35809 A,TEA TOWEL,0,2010-12-01 08:46:00,0.0,UK\n\
+         4,35809-A,TEA TOWEL,1,2010-12-01 08:47:00,1.0,UK\n\
          5,,TEA TOWEL,1,2010-12-01 08:47:00,1.0,UK\n\
          6,84969,x,1.5,2010-12-01 08:47:00,4.95,UK\n\
          7,84969,x,1,yesterday,4.25,UK\n\
@@ -79,7 +79,7 @@ fn a_movement_moves_stock_and_the_price_only_if_it_is_another() {
     );
     assert_eq!(plan.shape, Shape::Movements);
     assert_eq!(plan.products[0].name, "BOX OF TEASPOONS");
-    assert_eq!(plan.products[1].id, "35809a");
+    assert_eq!(plan.products[1].id, "35809-a");
     assert_eq!(plan.products.len(), 2);
     assert_eq!(
         writes(&plan),
@@ -98,7 +98,7 @@ fn a_movement_moves_stock_and_the_price_only_if_it_is_another() {
             "2 no_description ",
             "5 quantity_zero 0",
             "5 price_zero 0.0",
-            "6 id_collision 35809a",
+            "6 id_collision 35809-A",
             "7 no_product ",
             "8 bad_number 1.5",
             "9 bad_time yesterday",
@@ -106,6 +106,17 @@ fn a_movement_moves_stock_and_the_price_only_if_it_is_another() {
             "10 bad_number ",
         ]
     );
+}
+
+#[test]
+fn a_code_in_both_cases_is_one_product() {
+    let plan = plan(
+        "StockCode,Quantity,InvoiceDate\n\
+         47570b,2,2010-12-01 08:34:00\n\
+         47570B,3,2010-12-01 08:35:00\n",
+    );
+    assert_eq!(plan.products.len(), 1);
+    assert_eq!(writes(&plan), ["2:2 47570b -2", "3:2 47570b -3"]);
 }
 
 #[test]
