@@ -309,7 +309,10 @@ impl Service {
         serving.abort();
         let _ = serving.await;
         drop(publisher);
-        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        let ended = tokio::task::spawn_blocking(move || writer.join());
+        if tokio::time::timeout(shutdown, ended).await.is_err() {
+            tracing::warn!("somebody still writes; what is not committed was not acknowledged");
+        }
         tracing::info!("stopped");
     }
 }

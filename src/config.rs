@@ -15,8 +15,7 @@ pub const DEFAULTS: &str = include_str!("../config.default.toml");
 const PREFIX: &str = "TEAWIRE_";
 
 /// Variables of ours that are no settings.
-const NO_SETTINGS: [&str; 4] =
-    ["TEAWIRE_CONFIG", "TEAWIRE_URL", "TEAWIRE_TOKEN", "TEAWIRE_AUTH__JWT_SECRET_FILE"];
+const NO_SETTINGS: [&str; 3] = ["TEAWIRE_CONFIG", "TEAWIRE_URL", "TEAWIRE_TOKEN"];
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -99,9 +98,7 @@ impl Config {
         }
         for (name, text) in environment {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-            if name == "TEAWIRE_AUTH__JWT_SECRET_FILE" {
-                set(&mut settings, "auth.jwt_secret_file", &text, &name)?;
-            } else if !NO_SETTINGS.contains(&&*name) && !rest.starts_with("TEST_") {
+            if !NO_SETTINGS.contains(&&*name) && !rest.starts_with("TEST_") {
                 set(&mut settings, &rest.to_lowercase().replace("__", "."), &text, &name)?;
             }
         }
@@ -138,6 +135,7 @@ impl Config {
             ("database.read_connections", u64::from(self.database.read_connections)),
             ("http.head_seconds", self.http.head_seconds),
             ("http.body_seconds", self.http.body_seconds),
+            ("http.import_seconds", self.http.import_seconds),
             ("shutdown_seconds", self.shutdown_seconds),
         ];
         for (name, value) in at_least_one {

@@ -12,6 +12,8 @@ pub mod clock;
 
 pub mod refusal;
 
+pub mod names;
+
 pub mod money;
 
 pub mod tasks;

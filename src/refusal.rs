@@ -19,8 +19,6 @@ pub enum Class {
     NotFound,
     /// It stands against what is there already.
     Conflict,
-    /// It was true once, and is not any more.
-    Stale,
     /// Whoever asks may not.
     Forbidden,
     /// Whoever asks has to say who they are.

@@ -1,5 +1,6 @@
 use super::{Caller, Identity, Role, Secret};
 use crate::clock::Millis;
+use crate::names::is_name;
 use crate::refusal::{Class, Refusal};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -62,11 +63,7 @@ pub(super) fn verify(secret: &Secret, token: &str, now: Millis) -> Result<Caller
     if claims.nbf.is_some_and(|nbf| u128::from(nbf) * 1000 > now.max(0) as u128) {
         return Err(bad_token("the token is not valid yet", "令牌尚未生效"));
     }
-    let name = |text: &str| {
-        (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~@-".contains(&b))
-    };
-    if !name(&claims.sub) || claims.merchant.as_deref().is_some_and(|merchant| !name(merchant)) {
+    if !is_name(&claims.sub) || claims.merchant.as_deref().is_some_and(|name| !is_name(name)) {
         return Err(bad_token(
             "sub and merchant may have 64 letters, digits and . _ ~ @ -",
             "sub 和 merchant 最多 64 个字母、数字或 . _ ~ @ -",

@@ -2,6 +2,7 @@ use super::text::{clean, clean_opt, id};
 use super::{Category, Product, Unit};
 use crate::clock::Millis;
 use crate::money::Price;
+use crate::names::is_name;
 use crate::refusal::Refusal;
 use serde::Deserialize;
 
@@ -121,8 +122,7 @@ impl NewProduct {
 /// # Errors
 /// `bad_id`.
 pub fn merchant_id(text: &str) -> Result<String, Refusal> {
-    let legal = |b: u8| b.is_ascii_alphanumeric() || b"._~@-".contains(&b);
-    if (1..=64).contains(&text.len()) && text.bytes().all(legal) {
+    if is_name(text) {
         return Ok(text.to_owned());
     }
     Err(Refusal::invalid(

@@ -1,8 +1,8 @@
-use super::text::is_id;
 use super::{Clearance, Market, Product};
 use crate::clock::Millis;
 use crate::db::schema::{clearances, markets, products};
 use crate::db::{self, Conn};
+use crate::names::is_id;
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 

@@ -1,3 +1,4 @@
+use crate::names::is_id;
 use crate::refusal::{Refusal, shorten};
 use unicode_normalization::UnicodeNormalization;
 
@@ -74,13 +75,6 @@ pub fn id(field: &str, text: &str) -> Result<String, Refusal> {
         format!("`{text}` is not an id: want 1 to 64 of a-z 0-9 . - and a letter or digit first"),
         format!("“{text}”不是有效编号：1 到 64 个小写字母、数字、点或短横，以字母或数字开头"),
     ))
-}
-
-/// Whether `text` may be an id.
-pub(super) fn is_id(text: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b);
-    let starts = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    starts && text.len() <= 64 && text.bytes().all(legal)
 }
 
 #[cfg(test)]

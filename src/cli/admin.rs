@@ -6,8 +6,9 @@ use crate::clock::{Clock, rfc3339};
 use crate::config::DEFAULTS;
 use crate::db::{self, Conn};
 use crate::events::renew_epoch;
+use crate::names::is_name;
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `teawire key …`.
 #[derive(Debug, Subcommand)]
@@ -15,7 +16,7 @@ pub enum Key {
     /// Make a key and print it, this once.
     Create {
         /// The merchant whose products it may write.
-        #[arg(long, required_unless_present = "admin")]
+        #[arg(long, required_unless_present = "admin", value_parser = parse_name)]
         merchant: Option<String>,
         /// A key that may write everything.
         #[arg(long, conflicts_with = "merchant")]
@@ -42,10 +43,10 @@ pub enum Token {
         #[arg(long, value_parser = parse_role)]
         role: Role,
         /// The user.
-        #[arg(long, default_value = "operator")]
+        #[arg(long, default_value = "operator", value_parser = parse_name)]
         sub: String,
         /// The merchant whose products it may write.
-        #[arg(long)]
+        #[arg(long, value_parser = parse_name)]
         merchant: Option<String>,
         /// How long it is good, in seconds.
         #[arg(long, default_value_t = 3600)]
@@ -79,16 +80,24 @@ pub struct Restore {
     file: PathBuf,
 }
 
+fn parse_name(text: &str) -> Result<String, String> {
+    let name = is_name(text).then(|| text.to_owned());
+    name.ok_or_else(|| "want 1 to 64 letters, digits and . _ ~ @ -".to_owned())
+}
+
 fn parse_role(text: &str) -> Result<Role, String> {
     text.parse().map_err(|_| "want shopper, merchant or admin".to_owned())
 }
 
+/// The database as it is: what an operator looks at is not to be changed by it.
 fn connect(settings: &super::Settings) -> Result<Conn, Failure> {
-    let config = settings.load()?;
-    let url: db::Url = config.database_url.parse()?;
-    let mut conn = url.connect()?;
-    db::migrate(&mut conn)?;
-    Ok(conn)
+    let url: db::Url = settings.load()?.database_url.parse()?;
+    if let db::Url::Sqlite(file) = &url
+        && !Path::new(file).exists()
+    {
+        return Err(format!("there is no {file}; start the service, or `teawire migrate`").into());
+    }
+    Ok(url.connect()?)
 }
 
 /// `teawire migrate`.
@@ -184,18 +193,21 @@ pub fn restore(settings: &super::Settings, Restore { file }: &Restore) -> Result
         return Err("this is PostgreSQL: use pg_restore, as docs/operations.md shows".into());
     };
     let target = PathBuf::from(target);
-    if target.exists() {
-        return Err(format!(
-            "{} is in the way; move it (and its -wal and -shm) aside first",
-            target.display()
-        )
-        .into());
+    for end in ["", "-wal", "-shm"] {
+        // An old log of writes beside a restored file would be played into it.
+        let in_the_way = PathBuf::from(format!("{}{end}", target.display()));
+        if in_the_way.exists() {
+            return Err(
+                format!("{} is in the way; move it aside first", in_the_way.display()).into()
+            );
+        }
     }
-    std::fs::copy(file, &target)?;
+    let unfinished = format!("{}.restoring", target.display());
+    std::fs::copy(file, &unfinished)?;
     // What came after the backup is lost, and the same positions will be given
     // to other events: cursors of before must not seem to fit.
-    let conn = &mut connect(settings)?;
-    renew_epoch(conn)?;
+    renew_epoch(&mut db::Url::Sqlite(unfinished.clone()).connect()?)?;
+    std::fs::rename(&unfinished, &target)?;
     println!("restored to {}; clients will be told to begin anew", target.display());
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod tail;
 
 use crate::config::{Config, ConfigError};
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,7 +52,12 @@ impl Settings {
         ];
         let flags: Vec<(&str, String)> =
             given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
-        Config::load(self.config.as_deref(), std::env::vars(), &flags)
+        // What is not UTF-8 is not ours.
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let environment = std::env::vars_os().filter_map(text);
+        Config::load(self.config.as_deref(), environment, &flags)
     }
 }
 

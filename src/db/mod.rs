@@ -60,15 +60,28 @@ impl Error {
         match self {
             Error::Unavailable(_) | Error::Busy | Error::Stopping => true,
             Error::Query(Query::DatabaseError(kind, info)) => {
-                matches!(
-                    kind,
-                    Kind::ClosedConnection | Kind::SerializationFailure | Kind::UnableToSendCommand
-                ) || ["database is locked", "disk is full", "disk I/O error", "No space left"]
+                let passing = [
+                    "database is locked",
+                    "disk is full",
+                    "disk I/O error",
+                    "No space left",
+                    "terminating connection",
+                    "starting up",
+                    "shutting down",
+                    "lock timeout",
+                    "statement timeout",
+                    "deadlock detected",
+                ];
+                let kinds = [
+                    Kind::ClosedConnection,
+                    Kind::SerializationFailure,
+                    Kind::UnableToSendCommand,
+                    Kind::ReadOnlyTransaction,
+                ];
+                kinds
                     .iter()
-                    .any(|known| info.message().contains(known))
-                    || info.message().contains("terminating connection")
-                    || info.message().contains("starting up")
-                    || info.message().contains("shutting down")
+                    .any(|known| std::mem::discriminant(known) == std::mem::discriminant(kind))
+                    || passing.iter().any(|known| info.message().contains(known))
             }
             Error::Query(Query::BrokenTransactionManager) => true,
             Error::Failed { passing, .. } => *passing,

@@ -22,6 +22,8 @@ pub struct Past {
     pub events: Events,
     /// The position to go on from; `None` if that was all.
     pub next: Option<i64>,
+    /// What was gone from the log by then.
+    pub pruned_to: i64,
 }
 
 impl Readers {
@@ -34,7 +36,7 @@ impl Readers {
         self.db
             .read(move |conn| {
                 let Span { after, before, newest_first, limit } = span;
-                let before = before.min(head + 1);
+                let (after, before) = (after.min(head), before.min(head + 1));
                 let page = if newest_first {
                     log::backward(conn, &epoch, &filter, (after, before), limit, &blocks)?
                 } else {
@@ -42,7 +44,8 @@ impl Readers {
                 };
                 let more =
                     if newest_first { page.reached > after + 1 } else { page.reached < before - 1 };
-                Ok(Past { events: page.events, next: more.then_some(page.reached) })
+                let next = more.then_some(page.reached);
+                Ok(Past { events: page.events, next, pruned_to: page.pruned_to })
             })
             .await
     }

@@ -31,7 +31,7 @@ pub struct Readers {
     pub gate: Gate,
     /// Where readers are counted.
     pub metrics: Metrics,
-    /// How often a quiet stream gets a heartbeat.
+    /// How often a stream gets a heartbeat.
     pub heartbeat: Duration,
     /// How many unsent bytes a reader may have before it is sent back to the log.
     pub buffer_bytes: usize,
@@ -52,6 +52,8 @@ pub struct Hub {
     state: RefCell<State>,
     /// Everything up to here has been put into queues.
     position: Cell<i64>,
+    /// How often it looked after its readers.
+    seconds: Cell<u64>,
 }
 
 #[derive(Default)]
@@ -104,7 +106,8 @@ impl Hub {
     /// The hub of this thread. Its task runs until the thread's runtime ends.
     pub fn start(readers: Readers) -> Rc<Hub> {
         let position = Cell::new(readers.tail.head());
-        let hub = Rc::new(Hub { readers, state: RefCell::default(), position });
+        let hub =
+            Rc::new(Hub { readers, state: RefCell::default(), position, seconds: Cell::new(0) });
         // Each thread of the server has a runtime of its own, and its own hub on it.
         let running = hub.clone();
         tokio::task::spawn_local(async move { running.run().await });
@@ -192,21 +195,22 @@ impl Hub {
         }
     }
 
-    /// Puts all news into the queues of those whom it concerns, and wakes them.
+    /// Puts the next news into the queues of those whom it concerns, and wakes
+    /// them. If there is more, `news` says so again: whoever calls has others
+    /// to look after too, however fast the news comes.
     async fn deliver(&self, news: &mut watch::Receiver<i64>) {
-        loop {
-            news.mark_unchanged();
-            let mut dirty = Vec::new();
-            match self.readers.tail.after(self.position(), BATCH) {
-                Some(events) if events.is_empty() => return,
-                Some(events) => self.queue(events, &mut dirty),
-                None => self.send_all_back(&mut dirty),
-            }
-            for slice in dirty.chunks(SLICE) {
-                slice.iter().for_each(|reader| reader.wake());
-                tokio::task::yield_now().await;
-            }
+        news.mark_unchanged();
+        let mut dirty = Vec::new();
+        match self.readers.tail.after(self.position(), BATCH) {
+            Some(events) if events.is_empty() => return,
+            Some(events) => self.queue(events, &mut dirty),
+            None => self.send_all_back(&mut dirty),
         }
+        for slice in dirty.chunks(SLICE) {
+            slice.iter().for_each(|reader| reader.wake());
+            tokio::task::yield_now().await;
+        }
+        news.mark_changed();
     }
 
     fn queue(&self, events: Events, dirty: &mut Vec<Rc<Reader>>) {
@@ -228,7 +232,7 @@ impl Hub {
     fn push(&self, reader: &Rc<Reader>, event: &Arc<Event>, dirty: &mut Vec<Rc<Reader>>) {
         let mut queue = reader.queue.borrow_mut();
         if queue.events.is_empty() {
-            queue.since = Some(Instant::now());
+            queue.since.get_or_insert_with(Instant::now);
             dirty.push(reader.clone());
         }
         queue.bytes += event.size();
@@ -249,6 +253,7 @@ impl Hub {
             queue.events.clear();
             queue.bytes = 0;
             queue.live_from = head;
+            queue.since.get_or_insert_with(Instant::now);
             dirty.push(reader.clone());
         }
         self.position.set(head);
@@ -260,7 +265,7 @@ impl Hub {
     fn look_after(&self) {
         let now = Instant::now();
         let period = self.readers.heartbeat.as_secs().max(1);
-        let slot = self.readers.gate.now() as u64 / 1000 % period;
+        let slot = self.seconds.replace(self.seconds.get() + 1) % period;
         for (id, reader) in &self.state.borrow().all {
             if let Some(code) = self.readers.gate.ended(&reader.caller) {
                 reader.end(code);

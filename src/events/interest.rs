@@ -2,8 +2,8 @@ use super::{Filter, Topic};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Beyond so many groups a count is not worth its time: it becomes an upper
-/// bound.
+/// Beyond so many groups whoever is in two of them is not looked for: the
+/// count becomes an upper bound.
 const EXACT: usize = 512;
 
 /// How many readers of this node follow each topic.
@@ -18,72 +18,79 @@ pub struct Interest(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     next: u64,
+    /// The groups, and how many readers each has.
     groups: HashMap<Arc<[Topic]>, u64>,
-    readers: HashMap<u64, u32>,
-    topics: HashMap<Topic, Vec<u64>>,
+    readers: HashMap<u64, u64>,
+    topics: HashMap<Topic, Followers>,
+}
+
+#[derive(Default)]
+struct Followers {
+    readers: u64,
+    groups: HashSet<u64>,
 }
 
 impl Interest {
     pub(super) fn add(&self, filter: &Filter) {
         let key = key(filter);
         let mut state = self.lock();
-        if let Some(group) = state.groups.get(&key).copied() {
-            *state.readers.entry(group).or_default() += 1;
-            return;
-        }
-        state.next += 1;
-        let group = state.next;
+        let known = state.groups.get(&key).copied();
+        let group = known.unwrap_or_else(|| {
+            state.next += 1;
+            let group = state.next;
+            state.groups.insert(key.clone(), group);
+            group
+        });
+        *state.readers.entry(group).or_default() += 1;
         for topic in key.iter() {
-            state.topics.entry(topic.clone()).or_default().push(group);
+            let followers = state.topics.entry(topic.clone()).or_default();
+            followers.readers += 1;
+            followers.groups.insert(group);
         }
-        state.groups.insert(key, group);
-        state.readers.insert(group, 1);
     }
 
     pub(super) fn remove(&self, filter: &Filter) {
         let key = key(filter);
         let mut state = self.lock();
         let Some(group) = state.groups.get(&key).copied() else { return };
-        if let Some(readers) = state.readers.get_mut(&group) {
+        let left = state.readers.get_mut(&group).map_or(0, |readers| {
             *readers -= 1;
-            if *readers > 0 {
-                return;
-            }
+            *readers
+        });
+        if left == 0 {
+            state.readers.remove(&group);
+            state.groups.remove(&key);
         }
-        state.readers.remove(&group);
-        state.groups.remove(&key);
         for topic in key.iter() {
-            if let Some(groups) = state.topics.get_mut(topic) {
-                groups.retain(|other| *other != group);
-                if groups.is_empty() {
+            if let Some(followers) = state.topics.get_mut(topic) {
+                followers.readers -= 1;
+                if left == 0 {
+                    followers.groups.remove(&group);
+                }
+                if followers.readers == 0 {
                     state.topics.remove(topic);
                 }
             }
         }
     }
 
-    /// How many readers follow any of `topics` now.
+    /// How many readers follow any of `topics` now; where that would take
+    /// long, at most how many.
     pub(super) fn count(&self, topics: &[Topic]) -> u64 {
         let state = self.lock();
         if state.topics.is_empty() {
             return 0;
         }
         let all = topics.iter().filter_map(Topic::wildcard).filter_map(|all| all.parse().ok());
-        let all: Vec<Topic> = all.collect();
-        let lists: Vec<&Vec<u64>> =
+        let all: HashSet<Topic> = all.collect();
+        let told: Vec<&Followers> =
             topics.iter().chain(&all).filter_map(|topic| state.topics.get(topic)).collect();
-        let readers = |group: &u64| u64::from(state.readers.get(group).copied().unwrap_or(0));
-        let groups = lists.iter().flat_map(|list| list.iter());
-        if lists.len() < 2 || lists.iter().map(|list| list.len()).sum::<usize>() > EXACT {
-            return groups.map(readers).sum();
+        let groups = || told.iter().flat_map(|followers| &followers.groups);
+        if told.len() < 2 || groups().take(EXACT + 1).count() > EXACT {
+            return told.iter().map(|followers| followers.readers).sum();
         }
-        let distinct: HashSet<u64> = groups.copied().collect();
-        distinct.iter().map(readers).sum()
-    }
-
-    /// How many topics are followed.
-    pub fn topics(&self) -> usize {
-        self.lock().topics.len()
+        let distinct: HashSet<u64> = groups().copied().collect();
+        distinct.iter().filter_map(|group| state.readers.get(group)).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -121,6 +128,7 @@ mod tests {
         for filter in [&both, &one, &all] {
             interest.remove(filter);
         }
-        assert_eq!((interest.count(&event), interest.topics()), (0, 0));
+        assert_eq!(interest.count(&event), 0);
+        assert!(interest.lock().topics.is_empty(), "nothing is left behind");
     }
 }

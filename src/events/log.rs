@@ -121,6 +121,9 @@ pub struct Page {
     pub events: Events,
     /// Everything up to here (from here on, backwards) was looked at.
     pub reached: i64,
+    /// What was gone from the log when all of it had been read. Pruning may
+    /// overtake a reader between two looks; only this tells it that it did.
+    pub pruned_to: i64,
 }
 
 /// Events that match `filter` in positions `after < seq <= to`, oldest first,
@@ -133,7 +136,20 @@ pub(super) fn forward(
     limit: usize,
     summaries: &Blocks,
 ) -> db::Result<Page> {
-    let mut page = Page { events: Vec::new(), reached: after };
+    let mut page = read_forward(conn, epoch, filter, (after, to), limit, summaries)?;
+    page.pruned_to = select_head(conn)?.map_or(0, |(_, _, pruned_to)| pruned_to);
+    Ok(page)
+}
+
+fn read_forward(
+    conn: &mut Conn,
+    epoch: &str,
+    filter: &Filter,
+    (after, to): (i64, i64),
+    limit: usize,
+    summaries: &Blocks,
+) -> db::Result<Page> {
+    let mut page = Page { events: Vec::new(), reached: after, pruned_to: 0 };
     let mut reads = 0;
     while page.reached < to && reads < BLOCKS_A_READ {
         let end = blocks::end_of_block(page.reached + 1).min(to);
@@ -171,7 +187,20 @@ pub(super) fn backward(
     limit: usize,
     summaries: &Blocks,
 ) -> db::Result<Page> {
-    let mut page = Page { events: Vec::new(), reached: before };
+    let mut page = read_backward(conn, epoch, filter, (after, before), limit, summaries)?;
+    page.pruned_to = select_head(conn)?.map_or(0, |(_, _, pruned_to)| pruned_to);
+    Ok(page)
+}
+
+fn read_backward(
+    conn: &mut Conn,
+    epoch: &str,
+    filter: &Filter,
+    (after, before): (i64, i64),
+    limit: usize,
+    summaries: &Blocks,
+) -> db::Result<Page> {
+    let mut page = Page { events: Vec::new(), reached: before, pruned_to: 0 };
     let mut reads = 0;
     while page.reached > after + 1 && reads < BLOCKS_A_READ {
         let begin = blocks::begin_of_block(page.reached - 1).max(after + 1);

@@ -66,7 +66,7 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamsConfig {
-    /// How often a quiet stream gets a heartbeat.
+    /// How often a stream gets a heartbeat.
     pub heartbeat_seconds: u64,
     /// How long unsent bytes may wait for a reader.
     pub write_seconds: u64,

@@ -22,8 +22,9 @@ impl Task for Retention {
     type Error = super::Error;
 
     async fn run(&self) -> super::Result<()> {
-        let by_count = self.tail.head() - self.config.keep_count;
-        let oldest = self.clock.now() - self.config.keep_days * 86_400_000;
+        let by_count = self.tail.head().saturating_sub(self.config.keep_count);
+        let oldest =
+            self.clock.now().saturating_sub(self.config.keep_days.saturating_mul(86_400_000));
         loop {
             let pruned_to = self.tail.pruned_to();
             let step = (pruned_to + STEP).min(self.tail.head());

@@ -263,12 +263,13 @@ impl Subscription {
 
     fn recent(&self, to: i64, limit: usize) -> Option<log::Page> {
         const CHUNK: usize = 1024;
-        let mut page = log::Page { events: Vec::new(), reached: self.cursor };
+        let mut page = log::Page { events: Vec::new(), reached: self.cursor, pruned_to: 0 };
         while page.reached < to {
             let chunk = self.hub.readers.tail.after(page.reached, CHUNK)?;
             let whole = chunk.len() < CHUNK;
             for event in chunk {
                 if event.seq > to {
+                    page.reached = to;
                     break;
                 }
                 page.reached = event.seq;
@@ -288,10 +289,8 @@ impl Subscription {
 
     fn take_page(&mut self, mut page: log::Page, room: Room) -> Taken {
         // Pruning may have overtaken a reader that was far behind.
-        let pruned_to = self.hub.readers.tail.pruned_to();
-        let first = page.events.first().map_or(page.reached + 1, |event| event.seq);
-        if self.cursor < pruned_to && first > self.cursor + 1 {
-            self.cursor = pruned_to;
+        if self.cursor < page.pruned_to {
+            self.cursor = page.pruned_to;
             self.past = None;
             return Taken::Step(Step::Reset(Reset::Expired));
         }

@@ -1,3 +1,4 @@
+use crate::names::{is_id, is_name};
 use crate::refusal::{Class, Refusal, shorten};
 use std::fmt;
 use std::str::FromStr;
@@ -43,11 +44,6 @@ impl Topic {
     /// A merchant's own.
     pub fn merchant(id: &str) -> Topic {
         Topic(format!("merchant/{id}").into())
-    }
-
-    /// What concerns one user alone.
-    pub fn user(id: &str) -> Topic {
-        Topic(format!("user/{id}").into())
     }
 
     /// New products.
@@ -122,12 +118,12 @@ impl FromStr for Topic {
                 known,
             ));
         }
-        let legal = |b: u8| match kind {
-            "room" | "merchant" | "user" => b.is_ascii_alphanumeric() || b"._~@-".contains(&b),
-            _ => b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b),
+        let legal = match kind {
+            "room" | "merchant" | "user" => is_name(name),
+            _ => is_id(name),
         };
         let wildcard = name == "*" && ["price", "market"].contains(&kind);
-        if wildcard || ((1..=64).contains(&name.len()) && name.bytes().all(legal)) {
+        if wildcard || legal {
             return Ok(Topic(text.into()));
         }
         Err(Refusal {

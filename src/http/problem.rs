@@ -118,13 +118,6 @@ impl Problem {
         Problem { unread: Some(unread), ..self.hang_up() }
     }
 
-    /// Says which field or parameter is to blame.
-    #[must_use]
-    pub fn field(mut self, field: impl Into<String>) -> Problem {
-        self.field = Some(field.into());
-        self
-    }
-
     /// A fault of ours. The whole chain goes to the log, once and here; the
     /// caller learns only that it happened.
     pub fn internal(err: &dyn Error) -> Problem {
@@ -239,7 +232,6 @@ impl From<Refusal> for Problem {
             Class::Forbidden => 403,
             Class::NotFound => 404,
             Class::Conflict => 409,
-            Class::Stale => 412,
             Class::Invalid => 422,
         };
         let problem = Problem {

@@ -52,7 +52,7 @@ impl Change {
     ///
     /// # Errors
     /// Why it cannot be read; the line, and what stood there, are with it.
-    pub fn read(row: Row, order: &Order) -> Result<Change, Refusal> {
+    pub fn read(row: Row) -> Result<Change, Refusal> {
         let line = row.line;
         let cells = row.cells.map_err(|error| {
             let mut refusal =
@@ -62,14 +62,10 @@ impl Change {
             refusal.field = error.field.map(str::to_owned);
             refusal
         })?;
-        Change::from_cells(line, cells, order).map_err(|refusal| refusal.with("line", line))
+        Change::from_cells(line, cells).map_err(|refusal| refusal.with("line", line))
     }
 
-    fn from_cells(
-        line: u64,
-        mut cells: BTreeMap<Field, String>,
-        _: &Order,
-    ) -> Result<Change, Refusal> {
+    fn from_cells(line: u64, mut cells: BTreeMap<Field, String>) -> Result<Change, Refusal> {
         let product = parse_id("product", &cells.remove(&Field::Product).unwrap_or_default())?;
         let price = cells.remove(&Field::Price);
         let price = price.map(|text| Price::parse("price", &text)).transpose()?;
@@ -99,6 +95,14 @@ impl Change {
         let observed_at = moment("observed_at", cells.remove(&Field::ObservedAt))?;
         let ends_at = moment("clearance_ends", cells.remove(&Field::ClearanceEnds))?;
         let clearance = match cells.remove(&Field::ClearancePrice) {
+            None if ends_at.is_some() => {
+                return Err(Refusal::invalid(
+                    "clearance_ends",
+                    "missing_field",
+                    "a clearance has a price: clearance_price",
+                    "清仓需要价格：clearance_price",
+                ));
+            }
             None => None,
             Some(text) => {
                 let price = Price::parse("clearance_price", &text)?;
@@ -123,7 +127,18 @@ impl Change {
                 changed |= listed.receipt.is_some();
             }
             Some(product) if describes => {
-                let new = self.described(description(&product));
+                let mut new = self.described(description(&product));
+                if self.cells.contains_key(&Field::Unit) {
+                    // What the new unit weighs, and what it costs, the row says.
+                    if !self.cells.contains_key(&Field::GramsPerUnit) {
+                        new.grams_per_unit = None;
+                    }
+                    new.price = self.price.map(|price| price.to_string());
+                    new.stock = self.stock.and_then(|change| match change {
+                        Move::To(quantity) => Some(quantity),
+                        Move::By(_) => None,
+                    });
+                }
                 let details = new.check(tx.now())?;
                 let listed = listings::replace(tx, &order.writer, &details, order.confirmed)?;
                 changed |= listed.receipt.is_some();

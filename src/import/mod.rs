@@ -29,6 +29,9 @@ use tokio::runtime::Handle;
 /// How many rows share a transaction: other writers wait for no more.
 const CHUNK: usize = 200;
 
+/// How many rows an atomic import may have: it is one transaction.
+const MOST_ATOMIC: usize = 10_000;
+
 /// The status under which the progress of an import is kept until it is done.
 const GOING_ON: u16 = 102;
 
@@ -69,6 +72,9 @@ pub fn run(
     let mut sheet = open(&order.bytes, order.format)
         .map_err(|err| Refusal::invalid("file", err.code(), err.detail_en(), err.detail_zh()))?;
     let mut report = Report::new(order, &sheet);
+    if order.atomic {
+        return run_atomic(order, sheet, report, publisher, handle);
+    }
     if let Some(once) = order.once.clone() {
         let found = handle.block_on(publisher.commit(move |tx| once.answered(tx.read())))?;
         match found {
@@ -80,12 +86,8 @@ pub fn run(
             None => {}
         }
     }
-    if order.atomic {
-        return run_atomic(order, sheet, report, publisher, handle);
-    }
     loop {
-        let chunk: Vec<_> =
-            sheet.by_ref().take(CHUNK).map(|row| Change::read(row, order)).collect();
+        let chunk: Vec<_> = sheet.by_ref().take(CHUNK).map(Change::read).collect();
         let last = chunk.len() < CHUNK;
         let (order_, before) = (order.clone(), report.clone());
         let applied = handle.block_on(publisher.commit(move |tx| {
@@ -118,27 +120,44 @@ fn run_atomic(
     publisher: &Publisher,
     handle: &Handle,
 ) -> events::Result<(Answer, bool)> {
-    let changes: Vec<_> = sheet.map(|row| Change::read(row, order)).collect();
+    let changes: Vec<_> = sheet.take(MOST_ATOMIC + 1).map(Change::read).collect();
+    if changes.len() > MOST_ATOMIC {
+        return Err(Refusal::new(
+            Class::Invalid,
+            "too_many_rows",
+            format!("an atomic import may have {MOST_ATOMIC} rows, since everybody else waits for it; send less, or mode=partial"),
+            format!("atomic 模式最多 {MOST_ATOMIC} 行；请拆分文件或使用 mode=partial"),
+        )
+        .into());
+    }
     let order = order.clone();
-    let answer = handle.block_on(publisher.commit(move |tx| {
-        let mut report = report.clone();
-        for change in &changes {
-            let outcome = match change {
-                Ok(change) => tx.attempt(|tx| change.apply(tx, &order))?,
-                Err(error) => Err(events::Error::Refused(error.clone())),
-            };
-            report.count(change_line(change), outcome, &order)?;
+    let (outcome, replayed) = handle.block_on(publisher.commit(move |tx| {
+        let work = |tx: &mut Tx<'_>| apply_all(tx, &changes, &order, report.clone());
+        match &order.once {
+            Some(once) => once.perform(tx, work),
+            None => Ok((Ok(work(tx)?), false)),
         }
-        if report.failed > 0 {
-            return Err(report.refuse_all().into());
-        }
-        let answer = report.answer()?;
-        if let Some(once) = &order.once {
-            once.keep(tx, &answer)?;
-        }
-        Ok(answer)
     }))?;
-    Ok((answer, false))
+    Ok((outcome?, replayed))
+}
+
+fn apply_all(
+    tx: &mut Tx<'_>,
+    changes: &[Result<Change, Refusal>],
+    order: &Order,
+    mut report: Report,
+) -> events::Result<Answer> {
+    for change in changes {
+        let outcome = match change {
+            Ok(change) => tx.attempt(|tx| change.apply(tx, order))?,
+            Err(error) => Err(events::Error::Refused(error.clone())),
+        };
+        report.count(change_line(change), outcome, order)?;
+    }
+    if report.failed > 0 {
+        return Err(report.refuse_all().into());
+    }
+    report.answer()
 }
 
 fn change_line(change: &Result<Change, Refusal>) -> u64 {

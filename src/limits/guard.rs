@@ -14,9 +14,9 @@ pub async fn guard_reads<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    // By the path as it is routed: `/%761/…` is `/v1/…`.
     let counted = matches!(*request.method(), Method::GET | Method::HEAD)
-        && request.path().starts_with("/v1/")
-        && !request.path().starts_with("/v1/stream");
+        && !request.match_info().as_str().starts_with("/v1/stream");
     let limits = request.app_data::<Data<Limits>>().cloned();
     let http = request.app_data::<Data<crate::http::Config>>().cloned();
     let (Some(limits), Some(http), true) = (limits, http, counted) else {

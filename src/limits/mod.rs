@@ -13,6 +13,10 @@ use std::convert::Infallible;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How many imports go on at once: each may hold 16 MiB.
+const IMPORTS: usize = 8;
 
 /// `[limits]` in the configuration.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -56,6 +60,7 @@ pub struct Limits {
     /// Opened streams, by address.
     pub opens: RateLimiter<u128>,
     seats: Arc<Mutex<Seats>>,
+    imports: Arc<Semaphore>,
     metrics: Metrics,
 }
 
@@ -99,9 +104,27 @@ impl Limits {
                 metrics,
             ),
             seats: Arc::default(),
+            imports: Arc::new(Semaphore::new(IMPORTS)),
             metrics: metrics.clone(),
             config,
         }
+    }
+
+    /// A place among the imports that go on at once.
+    ///
+    /// # Errors
+    /// 429 if there are as many as there may be.
+    pub fn import_slot(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.imports.clone().try_acquire_owned().map_err(|_| {
+            self.metrics.limited.with_label_values(&["imports"]).inc();
+            Problem::new(
+                429,
+                "too_many_imports",
+                "as many imports go on as there may be at once",
+                "同时进行的导入过多",
+            )
+            .retry_after(Duration::from_secs(5))
+        })
     }
 
     /// A seat for a stream or poll.

@@ -109,9 +109,21 @@ pub fn replace(
         )
         .into());
     }
+    let counts = |product: &Product| product.stock_unit();
+    if old.stock.is_some() && details.stock.is_none() && counts(&old) != counts(&details.product) {
+        return Err(Refusal::invalid(
+            "stock",
+            "stock_needed",
+            "the stock was counted in another unit; say how many there are of this one",
+            "库存计量单位已改变，请同时给出新库存",
+        )
+        .into());
+    }
+    // What was asked for another unit is no price of this one.
+    let from = old.price.filter(|_| weighs(&old) == weighs(&details.product));
     if let Some(price) = details.price
         && !confirmed
-        && let Some(refusal) = prices::confirm_needed(old.price, price)
+        && let Some(refusal) = prices::confirm_needed(from, price)
     {
         return Err(refusal.into());
     }
@@ -137,6 +149,7 @@ pub fn replace(
     }
     if let Some(price) = details.price {
         let terms = Terms { confirmed: true, observed_at: None, source: "merchant" };
+        product.price = from;
         let set = prices::set_on(tx, writer, product, price, &terms)?;
         product = set.product;
         receipt = receipt.or(set.receipt);
@@ -159,9 +172,9 @@ pub fn withdraw(tx: &mut Tx<'_>, writer: &Writer, id: &str) -> events::Result<Li
         return Ok(Listed { product, receipt: None, created: false });
     }
     clearance::end_if_any(tx, &product, "withdrawn")?;
+    product = store::find(tx.read(), id)?.unwrap_or(product);
     product.status = "withdrawn".to_owned();
-    // One for the clearance that may have ended, one for this.
-    product.version += 2;
+    product.version += 1;
     product.updated = tx.now();
     let receipt = tx.append(&ProductWithdrawn(product.heading()))?;
     store::update(tx.write(), &product)?;

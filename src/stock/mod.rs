@@ -70,7 +70,7 @@ pub fn set_on(
     product.stock = Some(quantity);
     product.stock_at = Some(now);
     product.version += 1;
-    if quantity == 0 && from.is_some() {
+    if quantity == 0 {
         clearance::end_if_any(tx, &product, "sold_out")?;
         product = catalogue::store::find(tx.read(), &product.id)?.unwrap_or(product);
     }

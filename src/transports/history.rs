@@ -31,7 +31,6 @@ pub async fn get_events(request: HttpRequest, caller: Caller) -> Result<HttpResp
         Some(text) => Some(position("after", text, &epoch)?),
     };
     let before = before.map(|text| position("before", &text, &epoch)).transpose()?;
-    let expired = from.is_some_and(|from| from < pruned_to);
     let span = Span {
         after: from.unwrap_or(pruned_to).max(pruned_to),
         before: before.unwrap_or(i64::MAX),
@@ -39,6 +38,7 @@ pub async fn get_events(request: HttpRequest, caller: Caller) -> Result<HttpResp
         limit,
     };
     let past = readers.past(wanted.filter(), span).await?;
+    let expired = from.is_some_and(|from| from < past.pruned_to);
 
     let mut body = String::from("{\"events\":[");
     push_events(&mut body, &past.events);

@@ -1,7 +1,7 @@
 //! What a reader asks for, whatever the transport.
 
 use super::{Directory, DirectoryError};
-use crate::auth::{Caller, Gate, redeem_ticket, unauthorized};
+use crate::auth::{Caller, Gate, Role, redeem_ticket, unauthorized};
 use crate::events::{Access, Filter, Hub, KINDS, Start, Topic, known_kind};
 use crate::http::{Address, Config, Params, Problem};
 use crate::limits::Limits;
@@ -164,13 +164,19 @@ pub(super) fn may_read(caller: &Caller, topic: &Topic) -> Result<(), Refusal> {
         };
     };
     if let Some(only) = &identity.topics
-        && !only.iter().any(|allowed| allowed == topic.as_str())
+        && !only.iter().any(|allowed| {
+            allowed == topic.as_str()
+                || (allowed == "user/me" && topic.access() == Access::User(&identity.sub))
+        })
     {
         return Err(forbidden());
     }
     let passes = match topic.access() {
         Access::Public => true,
-        Access::Merchant(id) => caller.is_admin() || identity.merchant.as_deref() == Some(id),
+        Access::Merchant(id) => {
+            let own = identity.role == Role::Merchant && identity.merchant.as_deref() == Some(id);
+            own || caller.is_admin()
+        }
         Access::User(id) => identity.sub == id,
     };
     if passes { Ok(()) } else { Err(forbidden()) }
@@ -204,7 +210,7 @@ pub(super) async fn by_ticket(gate: &Gate, ticket: String) -> Result<Caller, Pro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Identity, Role};
+    use crate::auth::Identity;
 
     fn caller(role: Role, merchant: Option<&str>, topics: Option<Vec<String>>) -> Caller {
         Caller::Known(Identity {

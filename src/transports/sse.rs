@@ -77,6 +77,9 @@ async fn open(
     house: &House,
     config: &StreamsConfig,
 ) -> Result<HttpResponse, Problem> {
+    // First of all: what comes after it asks the database.
+    let address = house.address(request);
+    house.limits.opens.check(address.key(), 1)?;
     let mut params = Params::parse(request.query_string());
     let cursor = params.take("cursor")?;
     let max_age = params.take_number("max_age", 1, 86_400)?;
@@ -96,8 +99,6 @@ async fn open(
             Problem::new(503, "shutdown", "the node is stopping", "服务正在重启").retry_after(wait)
         );
     }
-    let address = house.address(request);
-    house.limits.opens.check(address.key(), 1)?;
     let seat = house.limits.seat(address, caller.identity().map(|identity| &*identity.sub))?;
 
     let start = start(request, cursor).unwrap_or(Start::Now);
@@ -234,7 +235,7 @@ impl Stream {
     fn end(&mut self, code: &'static str) -> Bytes {
         self.ended = true;
         self.subscription.metrics().byes.with_label_values(&[code]).inc();
-        bye(code, None, Some(self.subscription.cursor().to_string())).into()
+        bye(code, None, Some(self.subscription.settle().to_string())).into()
     }
 }
 

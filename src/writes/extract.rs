@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::pin::Pin;
+use tokio::sync::OwnedSemaphorePermit;
 
 impl From<events::Error> for Problem {
     fn from(err: events::Error) -> Problem {
@@ -38,6 +39,8 @@ pub struct Write {
     pub once: Option<Once>,
     publisher: Data<Publisher>,
     limits: Data<Limits>,
+    /// Imports hold megabytes, so there are few at once.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl FromRequest for Write {
@@ -59,8 +62,14 @@ async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Pro
     if caller == Caller::Anonymous {
         return Err(unauthorized().into());
     }
+    // Before the body, which may be large: whoever may not write sends none.
+    caller.writer()?;
     let import = request.path().starts_with("/v1/import");
     let allowance = if import { config.import() } else { config.body() };
+    let slot = match import {
+        true => Some(limits.import_slot()?),
+        false => None,
+    };
     let bytes = read_body(request.headers(), payload, allowance).await?;
     let once = match request.headers().get("idempotency-key") {
         None => None,
@@ -94,6 +103,7 @@ async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Pro
         once,
         publisher,
         limits,
+        _slot: slot,
     })
 }
 

@@ -67,7 +67,7 @@ CREATE TABLE idempotency (
 CREATE INDEX idempotency_created ON idempotency (created);
 
 CREATE TABLE markets (
-    id TEXT NOT NULL PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
     name_en TEXT NOT NULL,
     city TEXT NOT NULL,
@@ -79,9 +79,9 @@ CREATE TABLE markets (
 );
 
 CREATE TABLE products (
-    id TEXT NOT NULL PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     merchant TEXT NOT NULL,
-    market TEXT NOT NULL REFERENCES markets (id),
+    market TEXT COLLATE "C" NOT NULL REFERENCES markets (id),
     category TEXT NOT NULL,
     name TEXT NOT NULL,
     name_en TEXT,
@@ -143,7 +143,7 @@ CREATE INDEX stock_ticks_product ON stock_ticks (product, seq);
 -- A clearance that is to start, or runs. `due` is when something happens to it
 -- next by itself; null when nothing will.
 CREATE TABLE clearances (
-    product TEXT NOT NULL PRIMARY KEY REFERENCES products (id),
+    product TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES products (id),
     price BIGINT NOT NULL CHECK (price > 0 AND price <= 1000000000000),
     starts_at BIGINT NOT NULL,
     ends_at BIGINT,
