@@ -72,7 +72,7 @@ enum Command {
     /// Send a file of products, prices or stock to a service.
     Import(import::ImportArgs),
     /// Play a file of past prices or sales through a service.
-    Replay(replay::ReplayArgs),
+    Replay(Box<replay::ReplayArgs>),
     /// Follow topics of a service on the terminal.
     Tail(tail::TailArgs),
     /// Make, list and revoke API keys.
@@ -106,7 +106,7 @@ pub fn run() -> ExitCode {
         Command::Restore(restore) => admin::restore(&settings, &restore),
         Command::Config(config) => admin::config(&settings, &config),
         Command::Import(args) => return told(import::run(args), import::Error::exit_code),
-        Command::Replay(args) => return told(replay::run(args), replay::Error::exit_code),
+        Command::Replay(args) => return told(replay::run(*args), replay::Error::exit_code),
         Command::Tail(args) => return told(tail::run(args), tail::Error::exit_code),
     };
     match outcome {
