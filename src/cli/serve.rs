@@ -6,6 +6,7 @@ use crate::db::Db;
 use crate::telemetry;
 use std::future::Future;
 use std::io::Write;
+use tokio::sync::oneshot;
 
 /// `teawire serve`.
 #[derive(Debug, clap::Args)]
@@ -40,24 +41,21 @@ pub(super) fn serve<F: Future<Output = ()> + Send + 'static>(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let service = app::start(config, db, Clock::System)?;
+        // Before anybody is told that it runs, and may tell it to stop.
+        let told = told_to_stop()?;
         let mut out = std::io::stdout().lock();
         writeln!(out, "ops listening on http://{}", service.ops_address)?;
         writeln!(out, "listening on http://{}", service.address)?;
         out.flush()?;
         drop(out);
         let beside = tokio::spawn(then(&service));
-        let signals = first_signal()?;
         service
             .run_until(async move {
-                signals.await;
+                // Whoever would have told us may be gone: that is no reason to stop.
+                if told.await.is_err() {
+                    std::future::pending::<()>().await;
+                }
                 beside.abort();
-                tokio::spawn(async {
-                    if let Ok(second) = first_signal() {
-                        second.await;
-                        eprintln!("teawire: told twice; stopping at once");
-                        std::process::exit(1);
-                    }
-                });
             })
             .await;
         Ok::<_, Failure>(())
@@ -67,17 +65,32 @@ pub(super) fn serve<F: Future<Output = ()> + Send + 'static>(
     Ok(())
 }
 
-/// Ends with the next SIGTERM or SIGINT.
-fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
+/// Is told of the first SIGTERM or SIGINT; the second ends the process. One
+/// listener hears both, so that none falls between two.
+fn told_to_stop() -> std::io::Result<oneshot::Receiver<()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    let (tell, told) = oneshot::channel();
+    tokio::spawn(async move {
+        let mut tell = Some(tell);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            match tell.take() {
+                Some(tell) => {
+                    let _ = tell.send(());
+                }
+                None => {
+                    eprintln!("teawire: told twice; stopping at once");
+                    std::process::exit(1);
+                }
+            }
         }
-    })
+    });
+    Ok(told)
 }
 
 /// A stream is an open file; the limit that a shell sets is meant for less.
