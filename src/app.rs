@@ -210,7 +210,7 @@ fn public_server(config: &Config, parts: Parts, listener: TcpListener) -> io::Re
             .wrap(TracingLogger::<RequestSpan>::new())
     })
     .workers(workers)
-    .max_connections(config.http.connections)
+    .max_connections(config.http.connections.min(open_files() / workers.max(1)))
     .tcp_nodelay(true)
     // A client that has gone is noticed when it goes, not two writes later.
     .h1_allow_half_closed(false)
@@ -233,6 +233,14 @@ fn public_server(config: &Config, parts: Parts, listener: TcpListener) -> io::Re
     .listen(listener)?
     .run();
     Ok(server)
+}
+
+/// How many connections may be open at once: some files are kept for the
+/// operator's listener, the database and the log.
+fn open_files() -> usize {
+    const KEPT: u64 = 96;
+    let limit = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024);
+    usize::try_from(limit.saturating_sub(KEPT).max(16)).unwrap_or(usize::MAX)
 }
 
 fn ops_server(parts: Parts, listener: TcpListener) -> io::Result<Server> {
@@ -294,6 +302,7 @@ impl Service {
         let serving = tokio::spawn(async move { tokio::join!(servers.0, servers.1) });
         signal.await;
         tracing::info!("stopping");
+        let deadline = tokio::time::Instant::now() + shutdown;
         let _ = stop.send(true);
         // A moment for those in front to notice that it is not ready, and for
         // streams to be told: actix stops accepting as soon as it is told to stop.
@@ -302,16 +311,13 @@ impl Service {
             public.stop(true).await;
             tasks.stop().await;
             operators.stop(false).await;
+            serving.abort();
+            let _ = serving.await;
+            drop(publisher);
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
         };
-        if tokio::time::timeout(shutdown, end).await.is_err() {
-            tracing::warn!("not everything ended in time");
-        }
-        serving.abort();
-        let _ = serving.await;
-        drop(publisher);
-        let ended = tokio::task::spawn_blocking(move || writer.join());
-        if tokio::time::timeout(shutdown, ended).await.is_err() {
-            tracing::warn!("somebody still writes; what is not committed was not acknowledged");
+        if tokio::time::timeout_at(deadline, end).await.is_err() {
+            tracing::warn!("not everything ended in time; what was acknowledged is kept");
         }
         tracing::info!("stopped");
     }

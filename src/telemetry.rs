@@ -5,9 +5,14 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::sync::Mutex;
+use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+
+/// Writes what is left of the log when it is dropped.
+pub use tracing_appender::non_blocking::WorkerGuard as LogGuard;
+
+/// How many lines of the log may wait to be written.
+const LOG_LINES: usize = 16_384;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -23,7 +28,11 @@ pub enum LogFormat {
 
 /// Begins to log to `file`, or to stderr, at the levels of `RUST_LOG`
 /// (default `info`). A line that cannot be written is lost; a request never is.
-pub fn start(file: Option<&Path>, format: LogFormat) -> io::Result<()> {
+///
+/// Lines go through a bounded queue to a thread of their own: a pipe that
+/// nobody reads must not hold up whoever has something to say. What the queue
+/// cannot take is lost. Dropping the answer writes what is left.
+pub fn start(file: Option<&Path>, format: LogFormat) -> io::Result<LogGuard> {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
     let out: Box<dyn Write + Send> = match file {
@@ -36,11 +45,16 @@ pub fn start(file: Option<&Path>, format: LogFormat) -> io::Result<()> {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LOG_LINES)
+        .lossy(true)
+        .thread_name("log")
+        .finish(Lossy(out));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(terminal)
-        .with_writer(Lossy(Mutex::new(out)));
+        .with_writer(writer);
     // Whatever panics, on whatever thread, is seen where everything else is.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -58,33 +72,22 @@ pub fn start(file: Option<&Path>, format: LogFormat) -> io::Result<()> {
             .try_init()
             .map_err(|_| ())
     };
-    Ok(())
+    Ok(guard)
 }
 
 /// A writer whose failures nobody hears of: a full disk is no reason to fail
 /// a request, and complaining of it would need the same disk.
-struct Lossy(Mutex<Box<dyn Write + Send>>);
+struct Lossy(Box<dyn Write + Send>);
 
-struct LossyLine<'a>(&'a Mutex<Box<dyn Write + Send>>);
-
-impl Write for LossyLine<'_> {
+impl Write for Lossy {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if let Ok(mut out) = self.0.lock() {
-            let _ = out.write_all(line);
-        }
+        let _ = self.0.write_all(line);
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        let _ = self.0.flush();
         Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lossy {
-    type Writer = LossyLine<'a>;
-
-    fn make_writer(&'a self) -> LossyLine<'a> {
-        LossyLine(&self.0)
     }
 }
 

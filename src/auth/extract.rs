@@ -24,12 +24,15 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let header =
             request.headers().get(AUTHORIZATION).map(|value| value.to_str().map(str::to_owned));
+        // Of two, a proxy may have looked at the other one.
+        let several = request.headers().get_all(AUTHORIZATION).nth(1).is_some();
         let gate = request.app_data::<Data<Gate>>().cloned();
         Box::pin(async move {
             let Some(gate) = gate else {
                 return Err(Problem::internal(&std::io::Error::other("no gate in the app")));
             };
             match header {
+                _ if several => Err(super::unauthorized().into()),
                 None => Ok(Caller::Anonymous),
                 Some(Ok(header)) => Ok(gate.recognise(Some(&header)).await?),
                 Some(Err(_)) => Err(super::unauthorized().into()),

@@ -107,6 +107,12 @@ pub(super) fn add_ticket(conn: &mut Conn, row: &TicketRow) -> db::Result<()> {
     Ok(())
 }
 
+pub(super) fn has_ticket(conn: &mut Conn, hash: &str) -> db::Result<bool> {
+    let row: Option<String> =
+        tickets::table.find(hash).select(tickets::hash).first(conn).optional()?;
+    Ok(row.is_some())
+}
+
 /// Whoever deletes the row has the ticket: of two, one.
 pub(super) fn take_ticket(conn: &mut Conn, hash: &str) -> db::Result<Option<TicketRow>> {
     let row: Option<TicketRow> = tickets::table.find(hash).first(conn).optional()?;

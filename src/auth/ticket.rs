@@ -2,7 +2,7 @@ use super::key::hash;
 use super::store::{self, TicketRow};
 use super::{Caller, Identity, Role};
 use crate::clock::Millis;
-use crate::db::{self, Conn};
+use crate::db::{self, Conn, Db};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
@@ -46,11 +46,15 @@ pub fn issue_ticket(
 
 /// Takes a ticket back for the caller it was given to, who may read with it
 /// the topics it was given for. `None` if it was used, is old, or never was.
-pub fn redeem_ticket(conn: &mut Conn, ticket: &str, now: Millis) -> db::Result<Option<Caller>> {
-    let Some(row) = store::take_ticket(conn, &hash(ticket))? else { return Ok(None) };
-    if row.expires <= now {
+pub async fn redeem_ticket(db: &Db, ticket: &str, now: Millis) -> db::Result<Option<Caller>> {
+    let hash = hash(ticket);
+    let wanted = hash.clone();
+    // Made-up tickets are many and cost a look; only a real one is worth a write.
+    if !db.read(move |conn| store::has_ticket(conn, &wanted)).await? {
         return Ok(None);
     }
+    let taken = db.write(move |conn| store::take_ticket(conn, &hash)).await?;
+    let Some(row) = taken.filter(|row| row.expires > now) else { return Ok(None) };
     let role: Role =
         row.role.parse().map_err(|_| db::Error::Corrupt("a ticket's role".to_owned()))?;
     Ok(Some(Caller::Known(Identity {

@@ -1,6 +1,6 @@
 use crate::catalogue::Clearance;
 use crate::clock::Millis;
-use crate::db::schema::clearances;
+use crate::db::schema::{clearances, products};
 use crate::db::{self, Conn};
 use crate::on_either;
 use diesel::prelude::*;
@@ -26,6 +26,16 @@ pub(super) fn save(conn: &mut Conn, clearance: &Clearance) -> db::Result<()> {
 pub(super) fn remove(conn: &mut Conn, product: &str) -> db::Result<()> {
     diesel::delete(clearances::table.find(product)).execute(conn)?;
     Ok(())
+}
+
+/// Clearances that run and cost no less than usual, since the usual price fell.
+pub(super) fn pointless(conn: &mut Conn, limit: i64) -> db::Result<Vec<Clearance>> {
+    let found = clearances::table
+        .inner_join(products::table)
+        .filter(clearances::active.eq(true))
+        .filter(products::price.assume_not_null().le(clearances::price))
+        .select(clearances::all_columns);
+    Ok(found.limit(limit).load(conn)?)
 }
 
 /// What is due at `now`, longest due first.

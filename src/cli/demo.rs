@@ -17,7 +17,7 @@ pub struct Args {
 /// Runs the service on a market that is alive.
 pub fn run(settings: &super::Settings, args: &Args) -> Result<(), Failure> {
     let config = settings.load()?;
-    start_log(&config)?;
+    let _log = start_log(&config)?;
     let db = app::open_database(&config, true)?;
     let secret = Secret::load(&config.auth, db.url())?;
     let exp = (Clock::System.now() / 1000).unsigned_abs() + 7 * 86_400;

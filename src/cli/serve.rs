@@ -20,12 +20,12 @@ pub struct Args {
 /// Runs the service until it is told to stop.
 pub fn run(settings: &super::Settings, args: &Args) -> Result<(), Failure> {
     let config = settings.load()?;
-    start_log(&config)?;
+    let _log = start_log(&config)?;
     let db = app::open_database(&config, !args.no_migrate)?;
     serve(&config, db, |_| std::future::ready(()))
 }
 
-pub(super) fn start_log(config: &Config) -> Result<(), Failure> {
+pub(super) fn start_log(config: &Config) -> Result<telemetry::LogGuard, Failure> {
     let file = (!config.log_file.as_os_str().is_empty()).then_some(&*config.log_file);
     Ok(telemetry::start(file, config.log_format)?)
 }

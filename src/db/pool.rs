@@ -117,6 +117,7 @@ pub struct Db {
     /// One permit for each connection, so that no thread waits for one.
     permits: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    housekeeping: Arc<Semaphore>,
 }
 
 impl Db {
@@ -136,6 +137,7 @@ impl Db {
             pool,
             permits: Arc::new(Semaphore::new(connections as usize)),
             waiting: Arc::new(Semaphore::new(WAITING)),
+            housekeeping: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -192,6 +194,8 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        // One at a time: who waits for the lock must not keep readers from their connections.
+        let _turn = self.housekeeping.clone().acquire_owned().await.map_err(|_| Error::Stopping)?;
         self.read(move |conn| {
             conn.begin_write().map_err(Error::from)?;
             match work(conn) {

@@ -137,4 +137,5 @@ diesel::table! {
 
 diesel::table! { rooms (name) { name -> Text, created_by -> Text, created -> BigInt, } }
 
+diesel::joinable!(clearances -> products (product));
 diesel::allow_tables_to_appear_in_same_query!(products, clearances);

@@ -111,9 +111,13 @@ impl Problem {
         self
     }
 
-    /// Ends the connection after the answer, though its body has not ended.
+    /// Ends the connection after the answer, if the request has a body that is
+    /// still on its way.
     #[must_use]
     pub fn hang_up_on(self, payload: &mut Payload) -> Problem {
+        if matches!(payload, Payload::None) {
+            return self;
+        }
         let unread = Unread(Rc::new(RefCell::new(payload.take())));
         Problem { unread: Some(unread), ..self.hang_up() }
     }

@@ -19,12 +19,14 @@ pub use routes::routes;
 pub use sheet::{Field, Format, RowError, Sheet, SheetError, open};
 
 use crate::auth::Writer;
+use crate::db;
 use crate::events::{self, Publisher, Tx};
 use crate::refusal::{Class, Refusal};
 use crate::writes::{Answer, Once};
 use apply::Change;
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 /// How many rows share a transaction: other writers wait for no more.
 const CHUNK: usize = 200;
@@ -54,7 +56,8 @@ pub struct Order {
     pub once: Option<Once>,
 }
 
-/// Imports a file. Blocks: for a thread that may.
+/// Imports a file, until it is done or whoever sent it is `gone`. Blocks: for a
+/// thread that may.
 ///
 /// Row by row what is good is applied and what is not is reported, or, if it
 /// is to be atomic, nothing is applied unless all is good. With a key, how far
@@ -68,6 +71,7 @@ pub fn run(
     order: &Order,
     publisher: &Publisher,
     handle: &Handle,
+    gone: &CancellationToken,
 ) -> events::Result<(Answer, bool)> {
     let mut sheet = open(&order.bytes, order.format)
         .map_err(|err| Refusal::invalid("file", err.code(), err.detail_en(), err.detail_zh()))?;
@@ -86,13 +90,27 @@ pub fn run(
             None => {}
         }
     }
+    // What the database knows of the report, if there is a key.
+    let mut kept = report.rows;
     loop {
+        if gone.is_cancelled() {
+            return Err(db::Error::Stopping.into());
+        }
         let chunk: Vec<_> = sheet.by_ref().take(CHUNK).map(Change::read).collect();
         let last = chunk.len() < CHUNK;
+        if !last && chunk.iter().all(Result::is_err) {
+            // Nothing in it for the database, and others want to write.
+            for change in chunk {
+                let line = change_line(&change);
+                let refusal = change.err().map(events::Error::Refused);
+                report.count(line, refusal.map_or(Ok(false), Err), order)?;
+            }
+            continue;
+        }
         let (order_, before) = (order.clone(), report.clone());
-        let applied = handle.block_on(publisher.commit(move |tx| {
+        report = handle.block_on(publisher.commit(move |tx| {
             let mut report = before.clone();
-            check_alone(tx, &order_, &before)?;
+            check_alone(tx, &order_, kept)?;
             for change in &chunk {
                 let outcome = match change {
                     Ok(change) => tx.attempt(|tx| change.apply(tx, &order_))?,
@@ -106,7 +124,7 @@ pub fn run(
             }
             Ok(report)
         }))?;
-        report = applied;
+        kept = report.rows;
         if last {
             return Ok((report.answer()?, false));
         }
@@ -168,13 +186,13 @@ fn change_line(change: &Result<Change, Refusal>) -> u64 {
 }
 
 /// The same file under the same key twice at once would be applied twice.
-fn check_alone(tx: &mut Tx<'_>, order: &Order, before: &Report) -> events::Result<()> {
+fn check_alone(tx: &mut Tx<'_>, order: &Order, expected: usize) -> events::Result<()> {
     let Some(once) = &order.once else { return Ok(()) };
     let kept = once.answered(tx.read())?;
     let rows =
         kept.as_ref().and_then(|answer| Report::resume(&answer.body)).map_or(0, |it| it.rows);
     let done = kept.is_some_and(|answer| answer.status != GOING_ON);
-    if done || rows != before.rows {
+    if done || rows != expected {
         return Err(Refusal::new(
             Class::Conflict,
             "import_going_on",

@@ -6,6 +6,7 @@ use actix_web::http::Method;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{self, Path, ServiceConfig};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 /// `/v1/import` and `/v1/import/{file}`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -55,7 +56,10 @@ async fn import(name: Option<&str>, mut write: Write) -> Result<HttpResponse, Pr
     };
     let (publisher, handle) = (write.publisher().clone(), Handle::current());
     // Reading a file of megabytes takes its time; other requests do not wait for it.
-    let job = tokio::task::spawn_blocking(move || run(&order, &publisher, &handle));
+    // When they stop waiting, this future is dropped, and the work ends with it.
+    let gone = CancellationToken::new();
+    let _waiting = gone.clone().drop_guard();
+    let job = tokio::task::spawn_blocking(move || run(&order, &publisher, &handle, &gone));
     let (answer, replayed) = job.await.map_err(|err| Problem::internal(&err))??;
     Ok(respond(&answer, replayed))
 }

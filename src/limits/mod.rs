@@ -46,6 +46,8 @@ pub struct Config {
     pub topics: usize,
     /// Rooms there may be.
     pub rooms: i64,
+    /// Rooms one merchant may make.
+    pub rooms_a_merchant: i64,
 }
 
 /// The limits at work.

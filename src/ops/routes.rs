@@ -64,6 +64,7 @@ async fn get_limits(
     limits: Data<Limits>,
     http: Data<Config>,
     streams: Data<StreamsConfig>,
+    _: Caller,
 ) -> Result<HttpResponse, Problem> {
     Params::parse(request.query_string()).finish()?;
     let mut body = json!(limits.config);

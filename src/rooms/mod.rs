@@ -131,32 +131,47 @@ impl NewEvent {
     }
 }
 
+/// How many rooms there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// In all.
+    pub rooms: i64,
+    /// Made by one merchant.
+    pub of_one: i64,
+}
+
 /// Publishes `message`, making the rooms that are not there yet.
 ///
 /// # Errors
-/// `too_many_rooms` if there are `most` already.
+/// `too_many_rooms` if there are as many as there may be.
 pub fn publish(
     tx: &mut Tx<'_>,
     caller: &Caller,
     message: &Message,
-    most: i64,
+    most: Most,
 ) -> events::Result<Receipt> {
     for room in message.topics.iter().filter(|topic| topic.kind() == "room") {
         let name = room.name().unwrap_or_default();
         if store::exists(tx.read(), name)? {
             continue;
         }
-        if store::count(tx.read())? >= most {
+        let maker = caller.actor();
+        let full = store::count(tx.read())? >= most.rooms
+            || (!caller.is_admin() && store::count_of(tx.read(), &maker)? >= most.of_one);
+        if full {
             return Err(Refusal::invalid(
                 "topics",
                 "too_many_rooms",
-                format!("there are {most} rooms; use one of them"),
-                format!("房间已达上限 {most} 个"),
+                format!(
+                    "there are as many rooms as there may be ({}, {} of one merchant); use one of them",
+                    most.rooms, most.of_one
+                ),
+                format!("房间已达上限（共 {} 个，每个商家 {} 个）", most.rooms, most.of_one),
             )
             .into());
         }
         let now = tx.now();
-        store::add(tx.write(), name, &caller.actor(), now)?;
+        store::add(tx.write(), name, &maker, now)?;
     }
     tx.append(message)
 }

@@ -1,4 +1,4 @@
-use super::{Message, NewEvent};
+use super::{Message, Most, NewEvent};
 use crate::http::{Problem, resource};
 use crate::refusal::Refusal;
 use crate::transports::get_events;
@@ -43,7 +43,10 @@ async fn post_events(mut write: Write) -> Result<HttpResponse, Problem> {
         vec![write.body::<NewEvent>()?.check(&caller, None)?]
     };
     let limits = &write.limits().config;
-    let most = if limits.enabled { limits.rooms } else { i64::MAX };
+    let most = match limits.enabled {
+        true => Most { rooms: limits.rooms, of_one: limits.rooms_a_merchant },
+        false => Most { rooms: i64::MAX, of_one: i64::MAX },
+    };
     let cost = (messages.len() as u32).div_ceil(10);
     write
         .perform(cost, move |tx| {

@@ -193,9 +193,8 @@ pub(super) fn start(request: &HttpRequest, cursor: Option<String>) -> Option<Sta
 }
 
 /// The caller behind a ticket.
-pub(super) async fn by_ticket(gate: &Gate, ticket: String) -> Result<Caller, Problem> {
-    let now = gate.now();
-    let caller = gate.db().write(move |conn| redeem_ticket(conn, &ticket, now)).await?;
+pub(super) async fn by_ticket(gate: &Gate, ticket: &str) -> Result<Caller, Problem> {
+    let caller = redeem_ticket(gate.db(), ticket, gate.now()).await?;
     caller.filter(|caller| gate.ended(caller).is_none()).ok_or_else(|| {
         Refusal::new(
             Class::Unauthorized,

@@ -84,7 +84,7 @@ async fn open(
     let cursor = params.take("cursor")?;
     let max_age = params.take_number("max_age", 1, 86_400)?;
     let caller = match params.take("ticket")? {
-        Some(ticket) => by_ticket(&house.gate, ticket).await?,
+        Some(ticket) => by_ticket(&house.gate, &ticket).await?,
         None => caller?,
     };
     let wanted = Wanted::take(&mut params, topic, &caller, &house.limits)?;

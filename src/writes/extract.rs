@@ -1,5 +1,5 @@
 use super::{Answer, Once};
-use crate::auth::{Caller, Writer, unauthorized};
+use crate::auth::{Caller, Writer};
 use crate::events::{self, Publisher, Tx};
 use crate::http::{Config, Params, Problem, read_body, read_form_or_json};
 use crate::limits::Limits;
@@ -58,12 +58,11 @@ async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Pro
     let config = request.app_data::<Data<Config>>().cloned().ok_or_else(missing)?;
     let publisher = request.app_data::<Data<Publisher>>().cloned().ok_or_else(missing)?;
     let limits = request.app_data::<Data<Limits>>().cloned().ok_or_else(missing)?;
-    let caller = Caller::from_request(request, &mut Payload::None).await?;
-    if caller == Caller::Anonymous {
-        return Err(unauthorized().into());
-    }
+    let known = Caller::from_request(request, &mut Payload::None).await;
+    let caller = known.map_err(|problem| problem.hang_up_on(payload))?;
     // Before the body, which may be large: whoever may not write sends none.
-    caller.writer()?;
+    let refused = |refusal: Refusal| Problem::from(refusal).hang_up_on(payload);
+    caller.writer().map_err(refused)?;
     let import = request.path().starts_with("/v1/import");
     let allowance = if import { config.import() } else { config.body() };
     let slot = match import {

@@ -157,6 +157,7 @@ CREATE TABLE rooms (
     created_by TEXT NOT NULL,
     created BIGINT NOT NULL
 );
+CREATE INDEX rooms_created_by ON rooms (created_by);
 -- The markets of the trade; an operator may change them.
 INSERT INTO markets (id, name, name_en, city, province, kind, open_days) VALUES
     ('fangcun', '广州芳村茶叶市场', 'Fangcun, Guangzhou', '广州', '广东', 'sales', '1234567'),

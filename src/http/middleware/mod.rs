@@ -6,7 +6,7 @@ use super::{Address, Config, Problem, accepts};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -34,7 +34,9 @@ pub async fn finish<B: MessageBody + 'static>(
     let address =
         config.as_ref().map(|config| Address::of(request.head(), &config.trusted_proxies));
 
+    let mut request = request;
     let refused = refuse_early(&request, &route);
+    let refused = refused.map(|problem| problem.hang_up_on(&mut request.take_payload()));
     let mut code = String::new();
     let mut response = match refused {
         Some(problem) => {
@@ -134,6 +136,23 @@ fn refuse_early(request: &ServiceRequest, route: &str) -> Option<Problem> {
             )
             .hang_up(),
         );
+    }
+    let bare = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if bare && head.headers.contains_key(TRANSFER_ENCODING) {
+        return Some(Problem::new(
+            400,
+            "body_not_allowed",
+            "a request that reads has no body",
+            "读取请求不应带请求体",
+        ));
+    }
+    if request.match_pattern().is_none() {
+        return Some(Problem::new(
+            404,
+            "no_such_path",
+            "there is nothing at this path; the interface is under /v1",
+            "该路径不存在；接口位于 /v1",
+        ));
     }
     let json = route.starts_with("/v1/") && !route.starts_with("/v1/stream");
     if json
