@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
+use super::dice::Dice;
 use super::seed::SeedProduct;
+use super::words::{ANNOUNCEMENTS, CAME_BACK, FALLING, RESTOCKED, RISING, SOLD, STEADY, TALK};
 
 /// What somebody on the market does.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,43 +48,6 @@ const SHARES: [u64; 5] = [5700, 3970, 170, 80, 60];
 const MOST: i64 = 1_000_000_000_000;
 const OPEN_CLEARANCES: usize = 5;
 const CLEARANCE_MINUTES: [u32; 6] = [2, 3, 5, 8, 10, 15];
-
-const SOLD: [&str; 6] = ["批发出货", "门店零售", "快递发货", "老客拿货", "外地客商提货", "试样"];
-const CAME_BACK: [&str; 2] = ["退货入库", "盘点调整"];
-const RESTOCKED: [&str; 4] = ["补货到店", "仓库调拨", "产地来货", "新到一批"];
-
-/// Titles and their reasons; `{tea}`, `{avg}` and `{vol}` are filled in.
-const RISING: [(&str, &str); 4] = [
-    ("{tea}走强，市场均价升至 {avg} 元/公斤", "外地客商补货，高等级货源偏紧。"),
-    ("{tea}领涨，全场成交约 {vol} 公斤", "早市走货快，优质货惜售。"),
-    ("{tea}询价增多，成交活跃", "买方开始备货，报价小幅上调。"),
-    ("早市{tea}抢手，市场均价 {avg} 元/公斤", "到货量少于前几日，好货一上摊就被订走。"),
-];
-const FALLING: [(&str, &str); 4] = [
-    ("{tea}回落，市场均价 {avg} 元/公斤", "中低档货源充足，买方观望。"),
-    ("{tea}到货增加，价格承压", "散户集中出货，议价空间变大。"),
-    ("{tea}走货放缓，全场成交约 {vol} 公斤", "客商压价，卖方让利走量。"),
-    ("午市{tea}小幅下调，市场均价 {avg} 元/公斤", "尾市仍有余货。"),
-];
-const STEADY: [(&str, &str); 4] = [
-    ("{tea}行情平稳，市场均价 {avg} 元/公斤", "买卖双方心态平稳，按需成交。"),
-    ("{tea}价格持平，全场成交约 {vol} 公斤", "到货与走货相当。"),
-    ("今日{tea}有价有市，全场成交 {vol} 公斤", "中档货走得最好。"),
-    ("{tea}随行就市，市场均价 {avg} 元/公斤", "高档货稳，低档货略松。"),
-];
-const TALK: [(&str, &str); 4] = [
-    ("连日阴雨，{tea}到货减少", "采制与运输都慢了下来，预计两三天后恢复。"),
-    ("外地客商到访增多，{tea}询价活跃", "以看样为主，成交多在下午。"),
-    ("物流恢复正常，{tea}发货提速", "积压订单陆续发出。"),
-    ("{tea}新样上摊，欢迎到店试茶", "各家都留了样茶，价格当面议。"),
-];
-const ANNOUNCEMENTS: [&str; 5] = [
-    "行情为参考价，以实际成交为准。",
-    "这里是演示行情，价格与成交均为模拟。",
-    "可以只关注一款茶、一类茶或一个市场，其余的不会打扰您。",
-    "近期雨水多，请各商户注意仓储防潮。",
-    "网络断开也不要紧，重新连上后会补齐漏掉的消息。",
-];
 
 /// The demo's market.
 pub struct Market {
@@ -369,43 +334,6 @@ fn index_of(ids: &mut Vec<String>, id: &str) -> usize {
         ids.push(id.to_owned());
         ids.len() - 1
     })
-}
-
-/// SplitMix64. The generators of `rand` may change between versions, and with
-/// them the story that a seed tells.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// 0 to `n` - 1.
-    fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.roll()) * n as u128) >> 64) as usize
-    }
-
-    /// Both ends included.
-    fn between(&mut self, low: i64, high: i64) -> i64 {
-        low + self.below((high - low + 1).max(1) as usize) as i64
-    }
-
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    /// -1 to 1, mostly near the middle.
-    fn lean(&mut self) -> f64 {
-        let unit = |roll: u64| (roll >> 11) as f64 / (1u64 << 53) as f64;
-        unit(self.roll()) - unit(self.roll())
-    }
-
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len())]
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! A market to look at: a catalogue that could be real, and prices that move
 //! in it. All of it goes through the same functions as what comes over HTTP.
 
+mod dice;
 mod market;
 mod seed;
+mod words;
 
 use crate::auth::Writer;
 use crate::catalogue::{NewProduct, NewUpdate, store, update_market};
