@@ -132,6 +132,12 @@ pub struct Metrics {
     pub panics: IntCounter,
     /// Database reads running or waiting.
     pub db_reads: IntGauge,
+    /// Events that came before an older one and are held back.
+    pub held_back: IntGauge,
+    /// Topics that somebody follows.
+    pub followed_topics: IntGauge,
+    /// API keys remembered from the database.
+    pub remembered_keys: IntGauge,
     /// Addresses and merchants in the rate limiters' maps.
     pub limiter_keys: IntGauge,
 }
@@ -212,6 +218,21 @@ impl Default for Metrics {
             ),
             panics: counter(&registry, "teawire_panics_total", "Panics caught"),
             db_reads: gauge(&registry, "teawire_db_reads", "Database reads running or waiting"),
+            held_back: gauge(
+                &registry,
+                "teawire_held_back_events",
+                "Events that came before an older one",
+            ),
+            followed_topics: gauge(
+                &registry,
+                "teawire_followed_topics",
+                "Topics that somebody follows",
+            ),
+            remembered_keys: gauge(
+                &registry,
+                "teawire_remembered_keys",
+                "API keys remembered from the database",
+            ),
             limiter_keys: gauge(&registry, "teawire_limiter_keys", "Keys in the rate limiters"),
             registry,
         }

@@ -117,6 +117,11 @@ impl Gate {
         (since.elapsed() < REMEMBERED).then(|| key.clone())
     }
 
+    /// How many keys are remembered.
+    pub fn remembered_keys(&self) -> usize {
+        self.inner.keys.lock().map_or(0, |keys| keys.len())
+    }
+
     fn remember(&self, hash: String, key: ApiKey) {
         if let Ok(mut keys) = self.inner.keys.lock() {
             if keys.len() >= MOST {

@@ -25,7 +25,8 @@ pub struct Readers {
     pub db: Db,
     /// To read the present from.
     pub tail: Tail,
-    pub(super) interest: Interest,
+    /// Who follows what.
+    pub interest: Interest,
     pub(super) blocks: super::blocks::Blocks,
     /// To see who may still read.
     pub gate: Gate,

@@ -93,6 +93,11 @@ impl Interest {
         distinct.iter().filter_map(|group| state.readers.get(group)).sum()
     }
 
+    /// How many topics are followed.
+    pub fn topics(&self) -> usize {
+        self.lock().topics.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,6 +134,6 @@ mod tests {
             interest.remove(filter);
         }
         assert_eq!(interest.count(&event), 0);
-        assert!(interest.lock().topics.is_empty(), "nothing is left behind");
+        assert_eq!(interest.topics(), 0, "nothing is left behind");
     }
 }

@@ -126,6 +126,33 @@ pub struct Page {
     pub pruned_to: i64,
 }
 
+impl Page {
+    fn from(reached: i64) -> Page {
+        Page { events: Vec::new(), reached, pruned_to: 0 }
+    }
+
+    /// Takes what is wanted of `rows`; true when it has as much as it may.
+    fn fill(&mut self, epoch: &str, rows: Vec<Row>, filter: &Filter, limit: usize) -> bool {
+        for row in rows {
+            let seq = row.seq;
+            if let Some(event) = event(epoch, row).filter(|event| filter.matches(event)) {
+                self.events.push(event);
+                self.reached = seq;
+                if self.events.len() == limit {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Notes what was gone by now; to be asked when all rows have been read.
+    fn with_pruned(mut self, conn: &mut Conn) -> db::Result<Page> {
+        self.pruned_to = select_head(conn)?.map_or(0, |(_, _, pruned_to)| pruned_to);
+        Ok(self)
+    }
+}
+
 /// Events that match `filter` in positions `after < seq <= to`, oldest first,
 /// at most `limit`. May stop before `to`: `reached` says where.
 pub(super) fn forward(
@@ -136,9 +163,7 @@ pub(super) fn forward(
     limit: usize,
     summaries: &Blocks,
 ) -> db::Result<Page> {
-    let mut page = read_forward(conn, epoch, filter, (after, to), limit, summaries)?;
-    page.pruned_to = select_head(conn)?.map_or(0, |(_, _, pruned_to)| pruned_to);
-    Ok(page)
+    read_forward(conn, epoch, filter, (after, to), limit, summaries)?.with_pruned(conn)
 }
 
 fn read_forward(
@@ -149,7 +174,7 @@ fn read_forward(
     limit: usize,
     summaries: &Blocks,
 ) -> db::Result<Page> {
-    let mut page = Page { events: Vec::new(), reached: after, pruned_to: 0 };
+    let mut page = Page::from(after);
     let mut reads = 0;
     while page.reached < to && reads < BLOCKS_A_READ {
         let end = blocks::end_of_block(page.reached + 1).min(to);
@@ -160,16 +185,8 @@ fn read_forward(
                 .filter(events::seq.le(end))
                 .order(events::seq)
                 .load(conn)?;
-            for row in rows {
-                let seq = row.seq;
-                let Some(event) = event(epoch, row).filter(|event| filter.matches(event)) else {
-                    continue;
-                };
-                page.events.push(event);
-                page.reached = seq;
-                if page.events.len() == limit {
-                    return Ok(page);
-                }
+            if page.fill(epoch, rows, filter, limit) {
+                return Ok(page);
             }
         }
         page.reached = end;
@@ -187,9 +204,7 @@ pub(super) fn backward(
     limit: usize,
     summaries: &Blocks,
 ) -> db::Result<Page> {
-    let mut page = read_backward(conn, epoch, filter, (after, before), limit, summaries)?;
-    page.pruned_to = select_head(conn)?.map_or(0, |(_, _, pruned_to)| pruned_to);
-    Ok(page)
+    read_backward(conn, epoch, filter, (after, before), limit, summaries)?.with_pruned(conn)
 }
 
 fn read_backward(
@@ -200,7 +215,7 @@ fn read_backward(
     limit: usize,
     summaries: &Blocks,
 ) -> db::Result<Page> {
-    let mut page = Page { events: Vec::new(), reached: before, pruned_to: 0 };
+    let mut page = Page::from(before);
     let mut reads = 0;
     while page.reached > after + 1 && reads < BLOCKS_A_READ {
         let begin = blocks::begin_of_block(page.reached - 1).max(after + 1);
@@ -211,16 +226,8 @@ fn read_backward(
                 .filter(events::seq.ge(begin))
                 .order(events::seq.desc())
                 .load(conn)?;
-            for row in rows {
-                let seq = row.seq;
-                let Some(event) = event(epoch, row).filter(|event| filter.matches(event)) else {
-                    continue;
-                };
-                page.events.push(event);
-                page.reached = seq;
-                if page.events.len() == limit {
-                    return Ok(page);
-                }
+            if page.fill(epoch, rows, filter, limit) {
+                return Ok(page);
             }
         }
         page.reached = begin;

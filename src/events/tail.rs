@@ -127,6 +127,7 @@ impl Tail {
                 self.keep(&mut state, event);
             }
         }
+        self.inner.metrics.held_back.set(state.early.len() as i64);
         if head > before {
             state.early = state.early.split_off(&(head + 1));
             self.inner.head.store(head, Ordering::Release);

@@ -112,7 +112,13 @@ async fn get_ready(doctor: Data<Doctor>) -> HttpResponse {
 }
 
 /// `GET /metrics`: in the text format of Prometheus.
-async fn get_metrics(metrics: Data<Metrics>, doctor: Data<Doctor>) -> HttpResponse {
+async fn get_metrics(
+    metrics: Data<Metrics>,
+    doctor: Data<Doctor>,
+    gate: Data<Gate>,
+) -> HttpResponse {
+    metrics.followed_topics.set(doctor.readers.interest.topics() as i64);
+    metrics.remembered_keys.set(gate.remembered_keys() as i64);
     metrics.db_reads.set(doctor.readers.db.in_use() as i64);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(metrics.text())
 }
