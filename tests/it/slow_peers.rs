@@ -116,3 +116,49 @@ async fn a_reader_that_has_left_is_forgotten() {
     drop(poll);
     open(0).await;
 }
+
+#[tokio::test]
+async fn a_reader_that_pruning_overtakes_is_told_of_the_hole() {
+    let service = Service::with(|setup| {
+        setup.env("TEAWIRE_EVENTS__KEEP_COUNT", 20);
+        setup.env("TEAWIRE_EVENTS__RECENT_EVENTS", 4);
+        setup.env("TEAWIRE_STREAMS__BUFFER_BYTES", 65_536);
+        setup.env("TEAWIRE_STREAMS__WRITE_SECONDS", 60);
+    })
+    .await;
+    let mut slow = service.raw_with_little_room();
+    slow.write("GET /v1/stream?topic=room/x HTTP/1.0\r\nHost: tea\r\n\r\n").await;
+    assert!(slow.read_until("event: hello").await);
+    let start = service.head().await;
+
+    // Far more than is on the way to it and than is kept, while it does not read.
+    for batch in 0..32 {
+        let body = message_batch("x", batch * 8..batch * 8 + 8, &"x".repeat(30_000));
+        service.post(&service.merchant("m1"), "/v1/events", body).await.ok();
+    }
+    let gone = async || {
+        let poll = service.poll(&format!("topic=room/x&cursor={start}&wait=0")).await;
+        (!poll["reset"].is_null()).then_some(())
+    };
+    service.eventually("pruning", gone).await;
+    let last = service.say("x", json!({ "n": 256 })).await.ok()["receipt"]["id"].clone();
+    assert!(slow.read_until(&format!("id: {}\n", last.as_str().unwrap())).await);
+    slow.read_until("\n\n").await;
+
+    let mut frames = Frames::default();
+    frames.push(&body_of(&slow.read));
+    let (mut next, mut told, mut holes) = (0, false, 0);
+    while let Some(frame) = frames.next() {
+        match frame.kind.as_str() {
+            "reset" => told = true,
+            "room.message" => {
+                let n = frame.data()["n"].as_u64().unwrap();
+                assert!(n == next || told, "{next} to {n} are missing and nobody said so");
+                holes += usize::from(n > next);
+                (next, told) = (n + 1, false);
+            }
+            _ => {}
+        }
+    }
+    assert!(holes > 0, "pruning did not overtake the reader");
+}
