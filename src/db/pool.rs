@@ -11,6 +11,10 @@ use tokio::sync::Semaphore;
 /// How much work may wait for a read connection before more is refused.
 const WAITING: usize = 4096;
 
+/// How often, and how far apart, the switch to a write-ahead log is tried.
+const WAL_TRIES: u32 = 1_000;
+const WAL_PAUSE: Duration = Duration::from_millis(10);
+
 /// Where the database is. Its `Debug` and `Display` hide a password.
 #[derive(Clone)]
 pub enum Url {
@@ -74,14 +78,29 @@ impl Url {
                     SqliteConnection::establish(file).map_err(|err| unavailable(&err))?;
                 // The time to wait for a lock first: the pragmas after it need one. FULL
                 // makes a commit survive a power cut, not just the end of the process.
+                conn.batch_execute("PRAGMA busy_timeout = 10000")?;
+                write_ahead(&mut conn)?;
                 conn.batch_execute(
-                    "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
-                     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                    "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
                      PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000",
                 )?;
                 Ok(Conn::Sqlite(conn))
             }
         }
+    }
+}
+
+/// Turns the write-ahead log on. SQLite does not wait for the lock that this takes,
+/// whatever `busy_timeout` says (two that waited for each other would never end), so
+/// two processes that open a new file at once have to be patient themselves.
+fn write_ahead(conn: &mut SqliteConnection) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        match conn.batch_execute("PRAGMA journal_mode = WAL").map_err(Error::from) {
+            Err(err) if err.is_passing() && tries < WAL_TRIES => tries += 1,
+            outcome => return outcome,
+        }
+        std::thread::sleep(WAL_PAUSE);
     }
 }
 
