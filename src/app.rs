@@ -5,7 +5,7 @@ use crate::catalogue::Names;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, Db};
-use crate::events::{Hub, Log, Publisher, Readers, Setting};
+use crate::events::{Log, Publisher, Readers, Setting};
 use crate::http::RequestSpan;
 use crate::limits::{Limits, Tidy};
 use crate::ops::Doctor;
@@ -14,7 +14,7 @@ use crate::telemetry::Metrics;
 use crate::transports::Directory;
 use crate::{
     auth, catalogue, clearance, dashboard, http, import, limits, listings, ops, prices, rooms,
-    stock, transports, writes,
+    server, stock, transports, writes,
 };
 use actix_cors::Cors;
 use actix_web::dev::{Server, ServerHandle};
@@ -57,6 +57,7 @@ pub struct Service {
     /// The two servers; each is done when it has stopped.
     pub servers: (Server, Server),
     stop: watch::Sender<bool>,
+    drain: watch::Sender<bool>,
     tasks: Tasks,
     writer: JoinHandle<()>,
     shutdown: Duration,
@@ -93,6 +94,7 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
         config: config.events.clone(),
         streams: config.streams.clone(),
         gate: gate.clone(),
+        limits: limits.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
         stopping: stopping.clone(),
@@ -130,11 +132,23 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
     let (listener, address) = bind(config.listen)?;
     let (ops_listener, ops_address) = bind(config.ops_listen)?;
     let failed = |err| StartError::Io("the server", err);
-    let public = public_server(config, parts.clone(), listener).map_err(failed)?;
+    let (drain, draining) = watch::channel(false);
+    let public = public_server(config, parts.clone(), listener, draining).map_err(failed)?;
     let operators = ops_server(parts, ops_listener).map_err(failed)?;
     let shutdown = Duration::from_secs(config.shutdown_seconds);
     let servers = (public, operators);
-    Ok(Service { address, ops_address, publisher, db, servers, stop, tasks, writer, shutdown })
+    Ok(Service {
+        address,
+        ops_address,
+        publisher,
+        db,
+        servers,
+        stop,
+        drain,
+        tasks,
+        writer,
+        shutdown,
+    })
 }
 
 /// The pieces that handlers take.
@@ -176,16 +190,27 @@ fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn public_server(config: &Config, parts: Parts, listener: TcpListener) -> io::Result<Server> {
-    let write_time = Duration::from_secs(config.streams.write_seconds);
+fn public_server(
+    config: &Config,
+    parts: Parts,
+    listener: TcpListener,
+    draining: watch::Receiver<bool>,
+) -> io::Result<Server> {
     let origins = config.http.allowed_origins.clone();
     let workers = match config.http.workers {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         workers => workers,
     };
-    let server = HttpServer::new(move || {
-        // One for each thread, on the thread.
-        let hub = Hub::start(parts.readers.clone());
+    let setting = server::Setting {
+        readers: parts.readers.clone(),
+        workers,
+        connections: config.http.connections.min(open_files() / workers.max(1)),
+        head_time: Duration::from_secs(config.http.head_seconds),
+        write_time: Duration::from_secs(config.streams.write_seconds),
+        shutdown: Duration::from_secs(config.shutdown_seconds.max(2) - 1),
+        draining,
+    };
+    server::start(setting, listener, move |hub| {
         let panics = parts.metrics.panics.clone();
         App::new()
             .app_data(hub)
@@ -208,31 +233,8 @@ fn public_server(config: &Config, parts: Parts, listener: TcpListener) -> io::Re
             .wrap(cors(&origins))
             .wrap(Compress::default())
             .wrap(TracingLogger::<RequestSpan>::new())
+            .wrap(from_fn(server::mark))
     })
-    .workers(workers)
-    .max_connections(config.http.connections.min(open_files() / workers.max(1)))
-    .tcp_nodelay(true)
-    // A client that has gone is noticed when it goes, not two writes later.
-    .h1_allow_half_closed(false)
-    .client_request_timeout(Duration::from_secs(config.http.head_seconds))
-    .client_disconnect_timeout(Duration::from_secs(1))
-    .keep_alive(Duration::from_secs(75))
-    .shutdown_timeout(config.shutdown_seconds.max(2) - 1)
-    .disable_signals()
-    .on_connect(move |io, _| {
-        if let Some(stream) = io.downcast_ref::<actix_web::rt::net::TcpStream>() {
-            // actix never gives up on a peer that does not read; the kernel does.
-            let socket = socket2::SockRef::from(stream);
-            #[cfg(target_os = "linux")]
-            let _ = socket.set_tcp_user_timeout(Some(write_time));
-            // Bounds what the kernel holds for one that reads slowly.
-            let _ = socket.set_send_buffer_size(128 * 1024);
-            let _ = write_time;
-        }
-    })
-    .listen(listener)?
-    .run();
-    Ok(server)
 }
 
 /// How many connections may be open at once: some files are kept for the
@@ -298,7 +300,7 @@ impl Service {
     /// all that was begun is done.
     pub async fn run_until(self, signal: impl Future<Output = ()>) {
         let (public, operators) = self.handles();
-        let Service { servers, stop, tasks, writer, publisher, shutdown, .. } = self;
+        let Service { servers, stop, drain, tasks, writer, publisher, shutdown, .. } = self;
         let serving = tokio::spawn(async move { tokio::join!(servers.0, servers.1) });
         signal.await;
         tracing::info!("stopping");
@@ -308,6 +310,7 @@ impl Service {
         // streams to be told: actix stops accepting as soon as it is told to stop.
         tokio::time::sleep((shutdown / 10).min(Duration::from_secs(1))).await;
         let end = async {
+            let _ = drain.send(true);
             public.stop(true).await;
             tasks.stop().await;
             operators.stop(false).await;

@@ -24,6 +24,8 @@ pub mod db;
 
 pub mod http;
 
+pub mod handover;
+
 pub mod limits;
 
 pub mod auth;
@@ -59,6 +61,8 @@ pub mod ops;
 pub mod dashboard;
 
 pub mod config;
+
+pub mod server;
 
 pub mod app;
 

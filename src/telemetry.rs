@@ -120,6 +120,14 @@ pub struct Metrics {
     pub polls: IntGauge,
     /// Times a reader fell so far behind that it was sent back to the log.
     pub fell_behind: IntCounter,
+    /// Connections that have left the HTTP dispatcher.
+    pub handed_over: IntGauge,
+    /// Groups of readers with equal filters.
+    pub reader_groups: IntGauge,
+    /// Polls answered on such connections: a part of `requests`.
+    pub answered_polls: IntCounter,
+    /// Connections that were closed because there were as many as there may be.
+    pub turned_away: IntCounter,
     /// Reads of the log in the database for readers.
     pub log_reads: IntCounter,
     /// Ends of streams, by code of the bye.
@@ -145,6 +153,12 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Metrics {
         let registry = Registry::new();
+        let requests = counters(
+            &registry,
+            "teawire_requests_total",
+            "Requests answered",
+            &["route", "status"],
+        );
         Metrics {
             appended: counters(
                 &registry,
@@ -191,7 +205,7 @@ impl Default for Metrics {
             fell_behind: counter(
                 &registry,
                 "teawire_readers_fell_behind_total",
-                "Readers sent back to the log because they were slow",
+                "Streams for which the log was read because memory did not go back far enough",
             ),
             log_reads: counter(
                 &registry,
@@ -204,11 +218,22 @@ impl Default for Metrics {
                 "Streams ended by the server",
                 &["code"],
             ),
-            requests: counters(
+            answered_polls: requests.with_label_values(&["/v1/poll", "2xx"]),
+            requests,
+            handed_over: gauge(
                 &registry,
-                "teawire_requests_total",
-                "Requests answered",
-                &["route", "status"],
+                "teawire_handed_over_connections",
+                "Connections that have left the HTTP dispatcher",
+            ),
+            reader_groups: gauge(
+                &registry,
+                "teawire_reader_groups",
+                "Groups of readers with equal filters, on all threads",
+            ),
+            turned_away: counter(
+                &registry,
+                "teawire_connections_turned_away_total",
+                "Connections closed because there were as many as there may be",
             ),
             limited: counters(
                 &registry,

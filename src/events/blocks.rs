@@ -43,7 +43,7 @@ impl Blocks {
     pub fn may_match(&self, seq: i64, filter: &Filter) -> bool {
         let Ok(blocks) = self.0.read() else { return true };
         let Some(topics) = blocks.get(&block_of(seq)) else { return true };
-        filter.followed().any(|topic| topics.binary_search(&hash(topic.as_str())).is_ok())
+        filter.followed().iter().any(|topic| topics.binary_search(&hash(topic.as_str())).is_ok())
     }
 
     fn known(&self) -> Vec<i64> {

@@ -101,10 +101,20 @@ impl Event {
         self.buffer.slice(self.frame.0 as usize..self.frame.1 as usize)
     }
 
+    /// The SSE frame as a chunk of HTTP/1.1.
+    pub fn chunk(&self) -> &Bytes {
+        &self.buffer
+    }
+
     /// The envelope.
     pub fn json(&self) -> &str {
         let json = &self.buffer[self.json.0 as usize..self.json.1 as usize];
         std::str::from_utf8(json).unwrap_or_default()
+    }
+
+    /// How many bytes the envelope has.
+    pub fn json_bytes(&self) -> usize {
+        (self.json.1 - self.json.0) as usize
     }
 
     /// The product it is about.

@@ -1,37 +1,49 @@
+use super::event::KINDS;
 use super::{Event, Topic};
-use std::collections::HashSet;
 
-/// What a reader wants to be told of.
-#[derive(Clone, Debug, Default)]
+/// What a reader wants to be told of. Readers with equal filters are served as
+/// one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
-    topics: HashSet<Topic>,
-    kinds: Option<HashSet<&'static str>>,
-    products: Option<HashSet<String>>,
+    /// Sorted, each once.
+    topics: Box<[Topic]>,
+    /// A bit for each of [`KINDS`]; none for all.
+    kinds: u16,
+    /// Sorted, each once; none for any.
+    products: Box<[Box<str>]>,
 }
+
+const _: () = assert!(KINDS.len() <= 16, "a kind has a bit of sixteen");
 
 impl Filter {
     /// All events of any of `topics`.
     pub fn topics(topics: impl IntoIterator<Item = Topic>) -> Filter {
-        Filter { topics: topics.into_iter().collect(), kinds: None, products: None }
+        let mut topics: Vec<Topic> = topics.into_iter().collect();
+        topics.sort_unstable();
+        topics.dedup();
+        Filter { topics: topics.into(), ..Filter::default() }
     }
 
     /// Only events of these types; none given: of all.
     #[must_use]
     pub fn kinds(mut self, kinds: Vec<&'static str>) -> Filter {
-        self.kinds = (!kinds.is_empty()).then(|| kinds.into_iter().collect());
+        self.kinds = kinds.into_iter().fold(0, |bits, kind| bits | bit(kind));
         self
     }
 
     /// Only events about these products; none given: about any or none.
     #[must_use]
     pub fn products(mut self, products: Vec<String>) -> Filter {
-        self.products = (!products.is_empty()).then(|| products.into_iter().collect());
+        let mut products: Vec<Box<str>> = products.into_iter().map(Into::into).collect();
+        products.sort_unstable();
+        products.dedup();
+        self.products = products.into();
         self
     }
 
-    /// The topics, in no order.
-    pub fn followed(&self) -> impl Iterator<Item = &Topic> {
-        self.topics.iter()
+    /// The topics, in their order.
+    pub fn followed(&self) -> &[Topic] {
+        &self.topics
     }
 
     /// Whether the reader is to be told of `event`.
@@ -41,20 +53,23 @@ impl Filter {
 
     /// Whether `event` passes, its topics aside.
     pub fn wants(&self, event: &Event) -> bool {
-        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(event.kind))
-            && self.products.as_ref().is_none_or(|products| {
-                event.product().is_some_and(|product| products.contains(product))
-            })
+        let product = || event.product().is_some_and(|product| self.has_product(product));
+        (self.kinds == 0 || self.kinds & bit(event.kind) != 0)
+            && (self.products.is_empty() || product())
+    }
+
+    fn has_product(&self, product: &str) -> bool {
+        self.products.binary_search_by(|known| (**known).cmp(product)).is_ok()
     }
 
     fn follows(&self, topic: &Topic) -> bool {
-        self.topics.contains(topic)
-            || topic.wildcard().is_some_and(|all| {
-                self.topics
-                    .iter()
-                    .any(|followed| followed.is_wildcard() && followed.as_str() == all)
-            })
+        let has = |name: &str| self.topics.binary_search_by(|known| known.as_str().cmp(name));
+        has(topic.as_str()).is_ok() || topic.wildcard().is_some_and(|all| has(all).is_ok())
     }
+}
+
+fn bit(kind: &str) -> u16 {
+    KINDS.iter().position(|known| *known == kind).map_or(0, |at| 1 << at)
 }
 
 #[cfg(test)]

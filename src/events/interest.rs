@@ -104,9 +104,7 @@ impl Interest {
 }
 
 fn key(filter: &Filter) -> Arc<[Topic]> {
-    let mut topics: Vec<Topic> = filter.followed().cloned().collect();
-    topics.sort();
-    topics.into()
+    filter.followed().into()
 }
 
 #[cfg(test)]

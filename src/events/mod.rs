@@ -12,6 +12,7 @@ mod blocks;
 mod cursor;
 mod event;
 mod filter;
+mod frames;
 mod history;
 mod hub;
 mod interest;
@@ -26,18 +27,20 @@ mod writer;
 pub use cursor::{Cursor, MalformedCursor};
 pub use event::{Event, Events, Fact, KINDS, known_kind};
 pub use filter::Filter;
+pub use frames::{Told, bye_frame, heartbeat_frame, jitter, push_answer, push_events, reset_frame};
 pub use history::{Past, Span};
-pub use hub::{Hub, Readers};
+pub use hub::{Asker, GATHER, Guest, Hub, POLL_BYTES, ROOM, Readers};
 pub use interest::Interest;
 pub use log::{Head, head, renew_epoch, try_write};
 pub use publisher::{Publisher, Receipt, Tx};
-pub use subscription::{Reset, Room, Start, Step, Subscription};
+pub use subscription::{Batch, Reset, Room, Start, Step, Subscription};
 pub use tail::Tail;
 pub use topic::{Access, Topic};
 
 use crate::auth::Gate;
 use crate::clock::Clock;
 use crate::db::{self, Db};
+use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -70,8 +73,8 @@ pub struct StreamsConfig {
     pub heartbeat_seconds: u64,
     /// How long unsent bytes may wait for a reader.
     pub write_seconds: u64,
-    /// How many there may be.
-    pub buffer_bytes: usize,
+    /// Whether connections that wait are taken from the HTTP dispatcher.
+    pub hand_over: bool,
     /// What clients are told to wait before they come back.
     pub retry_ms: u64,
 }
@@ -110,6 +113,8 @@ pub struct Setting {
     pub streams: StreamsConfig,
     /// Who may read.
     pub gate: Gate,
+    /// How much.
+    pub limits: Limits,
     /// The time.
     pub clock: Clock,
     /// Where to count.
@@ -121,7 +126,7 @@ pub struct Setting {
 impl Log {
     /// Opens the log and starts what looks after it.
     pub fn open(setting: Setting, tasks: &Tasks) -> db::Result<Log> {
-        let Setting { db, config, streams, gate, clock, metrics, stopping } = setting;
+        let Setting { db, config, streams, gate, limits, clock, metrics, stopping } = setting;
         let head = db.read_blocking(log::head)?;
         let tail = Tail::new(&head, config.recent_events, config.recent_bytes, &metrics);
         let interest = Interest::default();
@@ -165,9 +170,10 @@ impl Log {
             interest,
             blocks,
             gate,
+            limits,
             metrics,
             heartbeat: Duration::from_secs(streams.heartbeat_seconds),
-            buffer_bytes: streams.buffer_bytes,
+            hand_over: streams.hand_over && cfg!(target_os = "linux"),
             write_time: Duration::from_secs(streams.write_seconds),
             stopping,
         };

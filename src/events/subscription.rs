@@ -1,14 +1,15 @@
-use super::hub::{Hub, Reader};
-use super::{Cursor, Events, Filter, log};
-use crate::auth::Caller;
+use super::frames::join;
+use super::hub::{Asker, Guest, Hub, Look, Piece};
+use super::{Cursor, Event, Events, Filter, log};
 use crate::db;
+use crate::handover::Landed;
 use crate::telemetry::Metrics;
+use bytes::Bytes;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 /// How many events one look into the past brings.
 const PAGE: usize = 200;
@@ -50,13 +51,48 @@ pub enum Start {
 #[derive(Debug)]
 pub enum Step {
     /// Events, oldest first, at least one.
-    Events(Events),
+    Events(Batch),
     /// Nothing happened for a while.
     Heartbeat,
     /// Some of what was to come is gone. It goes on after this position.
     Reset(Reset),
     /// It is over, and this is why.
     End(&'static str),
+}
+
+/// Events that were looked up together.
+#[derive(Debug)]
+pub enum Batch {
+    /// For every reader at the same place.
+    Shared(Rc<Piece>),
+    /// For one.
+    Own(Events),
+}
+
+impl Batch {
+    /// The events, oldest first.
+    pub fn events(&self) -> &Events {
+        match self {
+            Batch::Shared(piece) => &piece.page.events,
+            Batch::Own(events) => events,
+        }
+    }
+
+    /// Their SSE frames in one piece.
+    pub fn frames(&self) -> Bytes {
+        match self {
+            Batch::Shared(piece) => piece.frames().clone(),
+            Batch::Own(events) => join(events, Event::frame),
+        }
+    }
+
+    /// The same as chunks of HTTP/1.1.
+    pub(super) fn chunks(&self) -> Bytes {
+        match self {
+            Batch::Shared(piece) => piece.chunks().clone(),
+            Batch::Own(events) => join(events, |event| event.chunk().clone()),
+        }
+    }
 }
 
 /// How much a reader can take at once.
@@ -68,6 +104,18 @@ pub struct Room {
     pub bytes: usize,
     /// One event is taken even if it has more bytes than that.
     pub at_least_one: bool,
+}
+
+impl Room {
+    /// How many of `events` there is room for.
+    pub fn fitting(&self, events: &[Arc<Event>]) -> usize {
+        let mut size = 0;
+        let fits = events.iter().take(self.events).take_while(|event| {
+            size += event.json_bytes();
+            size <= self.bytes
+        });
+        fits.count().max(usize::from(self.at_least_one && !events.is_empty()))
+    }
 }
 
 /// What came of a part of the past.
@@ -82,38 +130,39 @@ enum Taken {
 type PastPage = Pin<Box<dyn Future<Output = db::Result<log::Page>>>>;
 
 /// One reader's way through the log, without gaps and without repeats. Every
-/// transport serves its readers through this.
+/// transport serves its readers through this, until their connection leaves the
+/// dispatcher; from then on the [`Hub`] does.
 ///
-/// A reader is either behind, and reads the log up to where its queue begins,
-/// or caught up, and takes from its queue. The queue is opened first and the
-/// log read after: what comes in between is found twice and told once.
+/// A reader is a place in the log. What lies between it and the news is looked
+/// up in memory or, if that does not go back far enough, in the database.
 pub struct Subscription {
     hub: Rc<Hub>,
-    id: u64,
-    reader: Rc<Reader>,
-    cursor: i64,
+    key: u32,
     past: Option<PastPage>,
+    /// Somebody else has the place now.
+    left: bool,
 }
 
 impl Subscription {
     /// Begins to follow what `filter` lets pass. The second of what it
     /// returns says if `start` was of no use.
-    ///
-    /// `age` ends it after a while; `beats` asks for heartbeats.
     pub async fn open(
         hub: &Rc<Hub>,
         filter: Filter,
         start: &Start,
-        caller: Caller,
-        (age, beats): (Option<Duration>, bool),
+        guest: Guest,
     ) -> db::Result<(Subscription, Option<Reset>)> {
-        let until = age.map(|age| Instant::now() + age);
-        let (id, reader) = hub.enter(Arc::new(filter), caller, until, beats);
-        let hub = hub.clone();
-        let mut subscription = Subscription { hub, id, reader, cursor: 0, past: None };
+        // Until it is known where it stands, nothing is news to it.
+        let key = hub.enter(filter, guest, i64::MAX);
+        let subscription = Subscription::resume(hub, key);
         let (cursor, reset) = subscription.begin(start).await?;
-        subscription.cursor = cursor;
+        hub.advance(key, cursor);
         Ok((subscription, reset))
+    }
+
+    /// Goes on for a reader that the hub knows already.
+    pub(super) fn resume(hub: &Rc<Hub>, key: u32) -> Subscription {
+        Subscription { hub: hub.clone(), key, past: None, left: false }
     }
 
     async fn begin(&self, start: &Start) -> db::Result<(i64, Option<Reset>)> {
@@ -145,16 +194,13 @@ impl Subscription {
     /// Where the reader stands: it has been given all that was for it up to
     /// here.
     pub fn cursor(&self) -> Cursor {
-        Cursor { epoch: self.hub.readers.tail.epoch().clone(), seq: self.cursor }
+        let epoch = self.hub.readers.tail.epoch().clone();
+        Cursor { epoch, seq: self.hub.cursor(self.key) }
     }
 
     /// The cursor, moved over whatever was looked at and not for this reader.
     pub fn settle(&mut self) -> Cursor {
-        let queue = self.reader.queue.borrow();
-        if queue.events.is_empty() && self.cursor >= queue.live_from {
-            self.cursor = self.cursor.max(self.hub.position());
-        }
-        drop(queue);
+        self.hub.settle(self.key);
         self.cursor()
     }
 
@@ -165,7 +211,30 @@ impl Subscription {
 
     /// Whether there may be more right now.
     pub fn has_more(&self) -> bool {
-        self.is_behind() || !self.reader.queue.borrow().events.is_empty()
+        match self.hub.look(self.key) {
+            Look::Nothing => false,
+            Look::Piece(piece) => !piece.page.events.is_empty(),
+            Look::Far => true,
+        }
+    }
+
+    /// Whether there is nothing to do but to wait.
+    pub fn is_at_rest(&self) -> bool {
+        self.past.is_none()
+            && self.hub.ended(self.key).is_none()
+            && matches!(self.hub.look(self.key), Look::Nothing)
+    }
+
+    /// Leaves the rest to the hub: `landed` is the connection of a stream.
+    pub fn hand_over(mut self, landed: Landed) {
+        self.left = true;
+        self.hub.adopt_stream(self.key, landed);
+    }
+
+    /// The same for a poll that waits.
+    pub fn hand_over_poll(mut self, landed: Landed, asker: Asker) {
+        self.left = true;
+        self.hub.adopt_poll(self.key, landed, asker);
     }
 
     /// What comes next, as much as there is room for. Waits until there is
@@ -174,187 +243,128 @@ impl Subscription {
         poll_fn(|cx| self.poll_next(cx, room)).await
     }
 
-    /// Events that are there already, in the past or in the queue; none if
-    /// the reader is caught up.
+    /// Events that are there already, in the past or new; none if the reader is
+    /// up to date.
     pub async fn ready(&mut self, room: Room) -> db::Result<Option<Step>> {
-        loop {
-            if let Some(code) = self.reader.ended.get() {
-                return Ok(Some(Step::End(code)));
-            }
-            if self.is_behind() {
-                let page = poll_fn(|cx| self.poll_past(cx, room.events)).await?;
-                match self.take_page(page, room) {
-                    Taken::Step(step) => return Ok(Some(step)),
-                    Taken::Nothing => continue,
-                    Taken::NoRoom => return Ok(None),
-                }
-            }
-            return Ok(self.take_queue(room).map(Step::Events));
-        }
+        poll_fn(|cx| match self.poll_step(cx, room) {
+            Poll::Ready(Err(err)) => Poll::Ready(Err(err)),
+            Poll::Ready(Ok(Some(Step::Heartbeat))) => Poll::Ready(Ok(None)),
+            Poll::Ready(Ok(step)) => Poll::Ready(Ok(step)),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     /// See [`next`](Subscription::next).
     pub fn poll_next(&mut self, cx: &mut Context<'_>, room: Room) -> Poll<db::Result<Step>> {
         loop {
-            if let Some(code) = self.reader.ended.get() {
-                return Poll::Ready(Ok(Step::End(code)));
-            }
-            if self.is_behind() {
-                let page = match self.poll_past(cx, room.events) {
-                    Poll::Ready(page) => page?,
-                    Poll::Pending => {
-                        self.listen(cx);
-                        return Poll::Pending;
-                    }
-                };
-                match self.take_page(page, room) {
-                    Taken::Step(step) => return Poll::Ready(Ok(step)),
-                    Taken::Nothing | Taken::NoRoom => continue,
+            match self.poll_step(cx, room) {
+                Poll::Ready(Ok(Some(step))) => return Poll::Ready(Ok(step)),
+                Poll::Ready(Ok(None)) => {
+                    self.hub.listen(self.key, cx);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(err)) => return Poll::Ready(Err(err)),
+                Poll::Pending => {
+                    self.hub.listen(self.key, cx);
+                    return Poll::Pending;
                 }
             }
-            if let Some(events) = self.take_queue(room) {
-                return Poll::Ready(Ok(Step::Events(events)));
-            }
-            if self.reader.heartbeat.replace(false) {
-                return Poll::Ready(Ok(Step::Heartbeat));
-            }
-            self.listen(cx);
-            return Poll::Pending;
         }
     }
 
-    fn listen(&self, cx: &Context<'_>) {
-        let mut waker = self.reader.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
-    }
-
-    fn is_behind(&self) -> bool {
-        self.cursor < self.reader.queue.borrow().live_from
-    }
-
-    /// The next part of the log between the cursor and the queue: from memory
-    /// if it is recent, else from the database.
-    fn poll_past(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<db::Result<log::Page>> {
-        if let Some(past) = &mut self.past {
-            let page = match past.as_mut().poll(cx) {
-                Poll::Ready(page) => page,
-                Poll::Pending => return Poll::Pending,
+    /// The next step that can be taken without waiting for news.
+    fn poll_step(&mut self, cx: &mut Context<'_>, room: Room) -> Poll<db::Result<Option<Step>>> {
+        loop {
+            if let Some(code) = self.hub.ended(self.key) {
+                return Poll::Ready(Ok(Some(Step::End(code))));
+            }
+            let taken = match &mut self.past {
+                Some(past) => match past.as_mut().poll(cx) {
+                    Poll::Ready(page) => {
+                        self.past = None;
+                        self.take_page(page?, room)
+                    }
+                    Poll::Pending => return Poll::Pending,
+                },
+                None => match self.hub.look(self.key) {
+                    Look::Piece(piece) => self.take_piece(&piece, room),
+                    Look::Far => {
+                        self.past = self.read_past(room.events);
+                        continue;
+                    }
+                    Look::Nothing => {
+                        let beats = self.hub.take_heartbeat(self.key);
+                        return Poll::Ready(Ok(beats.then_some(Step::Heartbeat)));
+                    }
+                },
             };
-            self.past = None;
-            return Poll::Ready(page);
+            match taken {
+                Taken::Step(step) => return Poll::Ready(Ok(Some(step))),
+                Taken::Nothing => {}
+                Taken::NoRoom => return Poll::Ready(Ok(None)),
+            }
         }
+    }
+
+    /// The next part of the log, from the database.
+    fn read_past(&self, most: usize) -> Option<PastPage> {
         let readers = &self.hub.readers;
-        let to = self.reader.queue.borrow().live_from;
-        let limit = most.min(PAGE);
-        if let Some(page) = self.recent(to, limit) {
-            return Poll::Ready(Ok(page));
-        }
         readers.metrics.log_reads.inc();
-        let (epoch, filter) = (readers.tail.epoch().clone(), self.reader.filter.clone());
-        let (blocks, after, db) = (readers.blocks.clone(), self.cursor, readers.db.clone());
-        self.past = Some(Box::pin(async move {
+        let (epoch, filter) = (readers.tail.epoch().clone(), self.hub.filter(self.key)?);
+        let (blocks, db) = (readers.blocks.clone(), readers.db.clone());
+        let (after, to) = (self.hub.cursor(self.key), self.hub.position());
+        let limit = most.min(PAGE);
+        Some(Box::pin(async move {
             db.read(move |conn| log::forward(conn, &epoch, &filter, (after, to), limit, &blocks))
                 .await
-        }));
-        self.poll_past(cx, most)
-    }
-
-    fn recent(&self, to: i64, limit: usize) -> Option<log::Page> {
-        const CHUNK: usize = 1024;
-        let mut page = log::Page { events: Vec::new(), reached: self.cursor, pruned_to: 0 };
-        while page.reached < to {
-            let chunk = self.hub.readers.tail.after(page.reached, CHUNK)?;
-            let whole = chunk.len() < CHUNK;
-            for event in chunk {
-                if event.seq > to {
-                    page.reached = to;
-                    break;
-                }
-                page.reached = event.seq;
-                if self.reader.filter.matches(&event) {
-                    page.events.push(event);
-                    if page.events.len() == limit {
-                        return Some(page);
-                    }
-                }
-            }
-            if whole {
-                page.reached = to;
-            }
-        }
-        Some(page)
+        }))
     }
 
     fn take_page(&mut self, mut page: log::Page, room: Room) -> Taken {
         // Pruning may have overtaken a reader that was far behind.
-        if self.cursor < page.pruned_to {
-            self.cursor = page.pruned_to;
-            self.past = None;
+        if self.hub.cursor(self.key) < page.pruned_to {
+            self.hub.advance(self.key, page.pruned_to);
             return Taken::Step(Step::Reset(Reset::Expired));
         }
-        let mut size = 0;
-        let fits = page.events.iter().take_while(|event| {
-            size += event.json().len();
-            size <= room.bytes
-        });
-        let fits = fits.count().max(usize::from(room.at_least_one));
+        let fits = room.fitting(&page.events);
         if fits < page.events.len() {
             page.events.truncate(fits);
-            page.reached = page.events.last().map_or(self.cursor, |event| event.seq);
-            if fits == 0 {
-                return Taken::NoRoom;
+            match page.events.last() {
+                Some(event) => page.reached = event.seq,
+                None => return Taken::NoRoom,
             }
         }
-        self.cursor = page.reached;
-        self.progress();
-        self.count(&page.events);
-        match page.events.is_empty() {
-            true => Taken::Nothing,
-            false => Taken::Step(Step::Events(page.events)),
+        self.hub.advance(self.key, page.reached);
+        self.took(Batch::Own(page.events))
+    }
+
+    fn take_piece(&mut self, piece: &Rc<Piece>, room: Room) -> Taken {
+        let page = &piece.page;
+        let fits = room.fitting(&page.events);
+        if fits == page.events.len() {
+            self.hub.advance(self.key, page.reached);
+            return self.took(Batch::Shared(piece.clone()));
         }
-    }
-
-    fn take_queue(&mut self, room: Room) -> Option<Events> {
-        let mut queue = self.reader.queue.borrow_mut();
-        let mut events = Events::new();
-        let mut size = 0;
-        while events.len() < room.events
-            && let Some(event) = queue.events.front()
-        {
-            let first = room.at_least_one && events.is_empty();
-            if !first && size + event.json().len() > room.bytes {
-                break;
-            }
-            let Some(event) = queue.events.pop_front() else { break };
-            queue.bytes = queue.bytes.saturating_sub(event.size());
-            if event.seq > self.cursor {
-                size += event.json().len();
-                self.cursor = event.seq;
-                events.push(event);
-            }
+        let events = page.events[..fits].to_vec();
+        match events.last() {
+            Some(event) => self.hub.advance(self.key, event.seq),
+            None => return Taken::NoRoom,
         }
-        drop(queue);
-        self.progress();
-        self.count(&events);
-        (!events.is_empty()).then_some(events)
+        self.took(Batch::Own(events))
     }
 
-    /// The reader took something: what is left begins to wait now.
-    fn progress(&self) {
-        let mut queue = self.reader.queue.borrow_mut();
-        let waiting = !queue.events.is_empty() || self.cursor < queue.live_from;
-        queue.since = waiting.then(Instant::now);
-    }
-
-    fn count(&self, events: &Events) {
-        self.hub.readers.metrics.delivered.inc_by(events.len() as u64);
+    fn took(&self, batch: Batch) -> Taken {
+        let events = batch.events().len();
+        self.metrics().delivered.inc_by(events as u64);
+        if events == 0 { Taken::Nothing } else { Taken::Step(Step::Events(batch)) }
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub.leave(self.id, &self.reader.filter);
+        if !self.left {
+            self.hub.leave(self.key);
+        }
     }
 }

@@ -1,8 +1,9 @@
-use super::{Event, Events, log};
+use super::subscription::Room;
+use super::{Event, Events, Filter, Topic, log};
 use crate::db::{self, Db};
 use crate::tasks::Task;
 use crate::telemetry::Metrics;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -46,6 +47,9 @@ struct State {
     bytes: usize,
     /// Every event after this one is in `recent`.
     floor: i64,
+    /// The same by topic, `price/*` and its like included, so that a reader of
+    /// few finds its own among those of all.
+    topics: HashMap<Topic, VecDeque<Arc<Event>>>,
     /// Events that were offered before an older one was.
     early: BTreeMap<i64, Arc<Event>>,
 }
@@ -54,8 +58,13 @@ impl Tail {
     /// A tail that begins where the log ends, and keeps up to so many recent
     /// events and bytes in memory.
     pub fn new(head: &log::Head, most_events: usize, most_bytes: usize, metrics: &Metrics) -> Tail {
-        let state =
-            State { recent: VecDeque::new(), bytes: 0, floor: head.seq, early: BTreeMap::new() };
+        let state = State {
+            recent: VecDeque::new(),
+            bytes: 0,
+            floor: head.seq,
+            topics: HashMap::new(),
+            early: BTreeMap::new(),
+        };
         metrics.head.set(head.seq);
         Tail {
             inner: Arc::new(Inner {
@@ -141,11 +150,28 @@ impl Tail {
 
     fn keep(&self, state: &mut State, event: Arc<Event>) {
         state.bytes += event.size();
+        for topic in told_on(&event) {
+            match state.topics.get_mut(topic) {
+                Some(events) => events.push_back(event.clone()),
+                None => {
+                    state.topics.insert(Topic::known(topic), VecDeque::from([event.clone()]));
+                }
+            }
+        }
         state.recent.push_back(event);
         while state.recent.len() > self.inner.most_events || state.bytes > self.inner.most_bytes {
             let Some(oldest) = state.recent.pop_front() else { break };
             state.bytes -= oldest.size();
             state.floor = oldest.seq;
+            for topic in told_on(&oldest) {
+                if let Some(events) = state.topics.get_mut(topic) {
+                    // It is the oldest of all, so it is the oldest of each of its topics.
+                    events.pop_front();
+                    if events.is_empty() {
+                        state.topics.remove(topic);
+                    }
+                }
+            }
         }
     }
 
@@ -160,10 +186,58 @@ impl Tail {
         Some(state.recent.iter().skip(from).take(most).cloned().collect())
     }
 
+    /// Events that match `filter` in positions `after < seq <= to`, oldest
+    /// first; `None` if that is further back than memory goes. It costs what
+    /// it finds, however much else there is.
+    pub(super) fn find(
+        &self,
+        filter: &Filter,
+        (after, to): (i64, i64),
+        room: Room,
+    ) -> Option<log::Page> {
+        let state = self.lock();
+        if after < state.floor {
+            return None;
+        }
+        let mut found = Events::new();
+        for topic in filter.followed() {
+            let Some(events) = state.topics.get(topic) else { continue };
+            let from = events.partition_point(|event| event.seq <= after);
+            let wanted = events.range(from..).take_while(|event| event.seq <= to);
+            // One more than there is room for tells that there is more.
+            let most = room.events.saturating_add(1);
+            found.extend(wanted.filter(|event| filter.wants(event)).take(most).cloned());
+        }
+        if filter.followed().len() > 1 {
+            found.sort_unstable_by_key(|event| event.seq);
+            found.dedup_by_key(|event| event.seq);
+        }
+        let fits = room.fitting(&found);
+        let whole = fits == found.len();
+        found.truncate(fits);
+        let reached = if whole { to } else { found.last().map_or(after, |event| event.seq) };
+        Some(log::Page { events: found, reached, pruned_to: 0 })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under this lock can leave the state half changed.
         self.inner.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Everywhere `event` is looked for, each once.
+pub(super) fn told_on(event: &Event) -> impl Iterator<Item = &str> {
+    let named = event.topics.iter().map(Topic::as_str);
+    // Of `price/dark` and `price/dark.puer` it is the same.
+    let first = |at: usize, all: &str| {
+        !event.topics[..at].iter().filter_map(Topic::wildcard).any(|before| before == all)
+    };
+    let all = event
+        .topics
+        .iter()
+        .enumerate()
+        .filter_map(move |(at, topic)| topic.wildcard().filter(|all| first(at, all)));
+    named.chain(all)
 }
 
 /// Reads what nobody offered: what other nodes committed without a word, and

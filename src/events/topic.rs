@@ -61,6 +61,11 @@ impl Topic {
         Topic("announcements".into())
     }
 
+    /// A topic that is known to be one.
+    pub(super) fn known(text: &str) -> Topic {
+        Topic(text.into())
+    }
+
     /// As it is written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -97,6 +102,12 @@ impl Topic {
             "market" => Some("market/*"),
             _ => None,
         }
+    }
+}
+
+impl std::borrow::Borrow<str> for Topic {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

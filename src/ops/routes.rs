@@ -76,7 +76,7 @@ async fn get_limits(
             ("body_seconds", json!(http.body_seconds)),
             ("heartbeat_seconds", json!(streams.heartbeat_seconds)),
             ("write_seconds", json!(streams.write_seconds)),
-            ("buffer_bytes", json!(streams.buffer_bytes)),
+            ("buffer_bytes", json!(crate::events::ROOM.bytes)),
             ("poll_wait_seconds", json!(50)),
             ("poll_events", json!(100)),
             ("poll_bytes", json!(48 * 1024)),

@@ -1,7 +1,6 @@
-use super::poll::push_events;
 use super::request::{House, Wanted};
 use crate::auth::Caller;
-use crate::events::{Cursor, Span};
+use crate::events::{Cursor, Span, push_events};
 use crate::http::{Params, Problem};
 use crate::refusal::Refusal;
 use actix_web::{HttpRequest, HttpResponse};

@@ -1,25 +1,28 @@
-use super::request::{House, Wanted, start};
-use super::sse::jitter;
+use super::request::{House, Wanted, start, waiting_room};
 use crate::auth::Caller;
-use crate::clock::rfc3339;
 use crate::db;
-use crate::events::{Events, Reset, Room, Start, Step, Subscription};
+use crate::events::{
+    Asker, Events, GATHER, Guest, POLL_BYTES, Reset, Room, Start, Step, Subscription, Told, jitter,
+    push_answer, push_events,
+};
+use crate::handover::{Control, Landed, Landing};
 use crate::http::{Params, Problem};
-use actix_web::{HttpRequest, HttpResponse};
-use std::fmt::Write;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::ContentEncoding;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// The longest a request is held, in seconds: a mini-program, and nginx, give
 /// up at 60.
 const LONGEST_WAIT: i64 = 50;
-
-/// How long it is held after the first event, for those that come with it.
-const GATHER: Duration = Duration::from_millis(50);
-
-/// The most bytes of events in an answer, of 48 KiB in all: a mini-program
-/// likes no more.
-const BYTES: usize = 48 * 1024 - 512;
 
 /// What a poll came to.
 struct Answer {
@@ -44,66 +47,111 @@ pub(super) async fn get_poll(
     let wanted = Wanted::take(&mut params, None, &caller, &house.limits)?;
     params.finish()?;
     wanted.admit(&caller, &house).await?;
-    let user = caller.identity().map(|identity| identity.sub.clone());
-    let _seat = house.limits.seat(house.address(&request), user.as_deref())?;
+    let address = house.address(&request);
+    let user = caller.identity().map(|identity| &*identity.sub);
+    let seat = house.limits.seat(address, user)?;
 
     let start = start(&request, cursor);
     // Without a cursor there is nothing to wait for: what is wanted is one.
     let wait = if start.is_none() { 0 } else { wait };
     let start = start.unwrap_or(Start::Now);
+    let guest = Guest { caller, seat: Some(seat), until: None, streams: false };
     let (mut subscription, reset) =
-        Subscription::open(&house.hub, wanted.filter(), &start, caller, (None, false)).await?;
-    let metrics = &house.hub.readers().metrics;
-    metrics.polls.inc();
-    let _waiting = Waiting(metrics.polls.clone());
-    let stopping = *house.hub.readers().stopping.borrow();
+        Subscription::open(&house.hub, wanted.filter(), &start, guest).await?;
+    let readers = house.hub.readers();
+    let stopping = *readers.stopping.borrow();
     let wait = if reset.is_some() || stopping { 0 } else { wait };
+    let wait = Duration::from_secs(wait);
     let retry_after_ms = if stopping { jitter(1_000, 5_000) } else { 0 };
     let mut answer = Answer { events: Events::new(), size: 0, reset, retry_after_ms, ended: false };
-    answer.gather(&mut subscription, limit, Duration::from_secs(wait)).await?;
+    answer.take_ready(&mut subscription, limit).await?;
+    if answer.events.is_empty() && !answer.ended && !wait.is_zero() {
+        if let Some(control) = waiting_room(&request, &house.hub)
+            && request.head().connection_type() == ConnectionType::KeepAlive
+            && subscription.is_at_rest()
+        {
+            let signature = control.signature();
+            let asker = Asker { signature, limit, wait, address };
+            let waiting =
+                Rc::new(Waiting { asker, subscription: RefCell::new(Some(subscription)) });
+            return Ok(head().body(Withheld { waiting, control }));
+        }
+        let metrics = &readers.metrics;
+        metrics.polls.inc();
+        let _counted = Counted(metrics.polls.clone());
+        answer.wait(&mut subscription, limit, wait).await?;
+    }
 
     let more = !answer.ended && subscription.has_more();
     let cursor = if more { subscription.cursor() } else { subscription.settle() };
+    let mut events = String::with_capacity(answer.size);
+    push_events(&mut events, &answer.events);
+    let (reset, retry_after_ms) = (answer.reset, answer.retry_after_ms);
+    let told = Told { cursor: &cursor, more, reset, retry_after_ms, now: house.gate.now() };
     let mut body = String::with_capacity(answer.size + 200);
-    body += "{\"events\":[";
-    push_events(&mut body, &answer.events);
-    let reset = match answer.reset {
-        Some(reset) => format!("{{\"reason\":\"{}\"}}", reset.as_str()),
-        None => "null".to_owned(),
-    };
-    let time = rfc3339(house.gate.now());
-    let _ = writeln!(
-        body,
-        "],\"cursor\":\"{cursor}\",\"more\":{more},\"reset\":{reset},\"retry_after_ms\":{},\"server_time\":\"{time}\"}}",
-        answer.retry_after_ms,
-    );
+    push_answer(&mut body, &events, &told);
     Ok(HttpResponse::Ok()
         .content_type("application/json")
         .insert_header(("Cache-Control", "no-store"))
         .body(body))
 }
 
-/// Writes envelopes as they are, separated by commas.
-pub(super) fn push_events(body: &mut String, events: &Events) {
-    for (i, event) in events.iter().enumerate() {
-        if i > 0 {
-            body.push(',');
+/// The head of an answer that is still to come.
+fn head() -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type("application/json")
+        .insert_header(("Cache-Control", "no-store"))
+        // What comes after it is written elsewhere, as it is.
+        .insert_header(ContentEncoding::Identity);
+    response
+}
+
+/// The body of an answer that is not sent from here: the head is kept back, and
+/// goes to the hub with the connection.
+struct Withheld {
+    waiting: Rc<Waiting>,
+    control: Rc<Control>,
+}
+
+struct Waiting {
+    asker: Asker,
+    subscription: RefCell<Option<Subscription>>,
+}
+
+impl Landing for Waiting {
+    fn land(&self, landed: Landed) {
+        if let Some(subscription) = self.subscription.take() {
+            subscription.hand_over_poll(landed, self.asker);
         }
-        body.push_str(event.json());
+    }
+}
+
+impl MessageBody for Withheld {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        // The request came alone, so the head of its answer is all there is to
+        // write: it leaves at once.
+        self.control.leave(self.waiting.clone(), true);
+        Poll::Pending
     }
 }
 
 impl Answer {
-    async fn gather(
+    async fn wait(
         &mut self,
         subscription: &mut Subscription,
         limit: usize,
         wait: Duration,
     ) -> db::Result<()> {
-        self.take_ready(subscription, limit).await?;
-        if !self.events.is_empty() || self.ended || wait.is_zero() {
-            return Ok(());
-        }
         let Ok(step) = timeout(wait, subscription.next(self.room(limit))).await else {
             return Ok(());
         };
@@ -133,20 +181,21 @@ impl Answer {
     fn room(&self, limit: usize) -> Room {
         Room {
             events: limit - self.events.len(),
-            bytes: BYTES.saturating_sub(self.size),
+            bytes: POLL_BYTES.saturating_sub(self.size),
             at_least_one: self.events.is_empty(),
         }
     }
 
     fn is_full(&self, limit: usize) -> bool {
-        self.events.len() >= limit || self.size >= BYTES
+        self.events.len() >= limit || self.size >= POLL_BYTES
     }
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Events(events) => {
-                self.size += events.iter().map(|event| event.json().len() + 1).sum::<usize>();
-                self.events.extend(events);
+            Step::Events(batch) => {
+                let events = batch.events();
+                self.size += events.iter().map(|event| event.json_bytes() + 1).sum::<usize>();
+                self.events.extend(events.iter().cloned());
             }
             Step::Heartbeat => {}
             Step::Reset(reset) => self.reset = Some(reset),
@@ -160,9 +209,10 @@ impl Answer {
     }
 }
 
-struct Waiting(prometheus::IntGauge);
+/// A waiting poll in the metrics.
+struct Counted(prometheus::IntGauge);
 
-impl Drop for Waiting {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -3,10 +3,12 @@
 use super::{Directory, DirectoryError};
 use crate::auth::{Caller, Gate, Role, redeem_ticket, unauthorized};
 use crate::events::{Access, Filter, Hub, KINDS, Start, Topic, known_kind};
+use crate::handover::Control;
 use crate::http::{Address, Config, Params, Problem};
 use crate::limits::Limits;
 use crate::refusal::{Class, Refusal};
 use actix_web::HttpRequest;
+use actix_web::http::Version;
 use actix_web::web::Data;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -190,6 +192,13 @@ pub(super) fn start(request: &HttpRequest, cursor: Option<String>) -> Option<Sta
     let header = header.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
     let text = header.filter(|id| !id.is_empty()).or(cursor)?;
     Some(if text == "earliest" { Start::Earliest } else { Start::After(text) })
+}
+
+/// The connection of `request`, if it may be taken from the dispatcher while
+/// its answer waits.
+pub(super) fn waiting_room(request: &HttpRequest, hub: &Hub) -> Option<Rc<Control>> {
+    let control = request.conn_data::<Rc<Control>>().filter(|control| control.is_alone())?;
+    (hub.takes_over() && request.version() == Version::HTTP_11).then(|| control.clone())
 }
 
 /// The caller behind a ticket.

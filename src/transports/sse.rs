@@ -1,23 +1,25 @@
-use super::request::{House, Wanted, by_ticket, start};
-use crate::auth::{Caller, Gate};
+use super::request::{House, Wanted, by_ticket, start, waiting_room};
+use crate::auth::Caller;
 use crate::clock::rfc3339;
-use crate::events::{Events, Reset, Room, Start, Step, StreamsConfig, Subscription};
+use crate::events::{
+    Guest, Hub, ROOM, Start, Step, StreamsConfig, Subscription, bye_frame, heartbeat_frame, jitter,
+    reset_frame,
+};
+use crate::handover::{Control, Landed, Landing};
 use crate::http::{Params, Problem, accepts, wants_events};
-use crate::limits::Seat;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::ContentEncoding;
 use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde_json::json;
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-
-/// How many events, and about how many bytes, go into one write.
-const ROOM: Room = Room { events: 256, bytes: 64 * 1024, at_least_one: true };
 
 /// `GET /v1/stream?topic=…`.
 pub(super) async fn get_stream(
@@ -58,7 +60,7 @@ async fn serve(
         Err(problem) if wants_events(request.headers()) && is_passing(&problem) => {
             // An EventSource takes any other status for the end of the world.
             house.hub.readers().metrics.byes.with_label_values(&[problem.code()]).inc();
-            Ok(head().body(bye(problem.code(), problem.wait(), None)))
+            Ok(head().body(bye_frame(problem.code(), problem.wait(), None)))
         }
         Err(problem) => Err(problem),
     }
@@ -103,23 +105,19 @@ async fn open(
 
     let start = start(request, cursor).unwrap_or(Start::Now);
     let names = wanted.names();
-    let age = max_age.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
+    let until = max_age.map(|age| Instant::now() + Duration::from_secs(age.unsigned_abs()));
+    let guest = Guest { caller, seat: Some(seat), until, streams: true };
     let (subscription, reset) =
-        Subscription::open(&house.hub, wanted.filter(), &start, caller, (age, true)).await?;
+        Subscription::open(&house.hub, wanted.filter(), &start, guest).await?;
     let mut first = hello(&subscription, &names, config, house);
     if let Some(reset) = reset {
-        first += &reset_frame(reset, &subscription, house);
+        first += &reset_frame(reset, &subscription.cursor(), house.gate.now());
     }
-    house.hub.readers().metrics.streams.inc();
-    let stream = Stream {
-        first: Some(first.into()),
-        subscription,
-        gate: house.gate.clone(),
-        ended: false,
-        opened: Instant::now(),
-        _seat: seat,
-    };
-    let mut response = head().body(stream);
+    let control = waiting_room(request, &house.hub);
+    let subscription = RefCell::new(Some(subscription));
+    let shared = Rc::new(Shared { hub: house.hub.clone(), subscription });
+    let mut response =
+        head().body(Stream { shared, first: Some(first.into()), ended: false, control });
     if request.version() < Version::HTTP_11 {
         // An old proxy knows no chunks: the end of the body is the end of the connection.
         response.head_mut().no_chunking(true);
@@ -156,41 +154,27 @@ fn hello(
     format!("retry: {}\n\nid: {cursor}\nevent: hello\ndata: {data}\n\n", config.retry_ms)
 }
 
-fn reset_frame(reset: Reset, subscription: &Subscription, house: &House) -> String {
-    reset_text(reset, subscription, &rfc3339(house.gate.now()))
-}
-
-fn reset_text(reset: Reset, subscription: &Subscription, time: &str) -> String {
-    let cursor = subscription.cursor();
-    let data =
-        json!({ "reason": reset.as_str(), "cursor": cursor.to_string(), "server_time": time });
-    format!("id: {cursor}\nevent: reset\ndata: {data}\n\n")
-}
-
-/// The last frame of a stream. Each client is told another time to come back,
-/// so that they do not all come at once.
-fn bye(code: &str, wait: Option<Duration>, cursor: Option<String>) -> String {
-    let wait = match wait {
-        Some(wait) => wait.as_millis() as u64 + jitter(0, 1_000),
-        None => jitter(1_000, 5_000),
-    };
-    let data = json!({ "code": code, "retry_after_ms": wait, "cursor": cursor });
-    format!("retry: {wait}\nevent: bye\ndata: {data}\n\n")
-}
-
-pub(super) fn jitter(from: u64, to: u64) -> u64 {
-    from + rand::random::<u64>() % (to - from).max(1)
-}
-
-/// The body of a stream: frames that were encoded once, joined into as few
-/// writes as there can be.
+/// The body of a stream, for as long as the dispatcher has its connection.
 struct Stream {
+    shared: Rc<Shared>,
     first: Option<Bytes>,
-    subscription: Subscription,
-    gate: Data<Gate>,
     ended: bool,
-    opened: Instant,
-    _seat: Seat,
+    /// Its connection, if it may leave the dispatcher.
+    control: Option<Rc<Control>>,
+}
+
+/// What the body and whoever takes the connection have in common.
+struct Shared {
+    hub: Rc<Hub>,
+    subscription: RefCell<Option<Subscription>>,
+}
+
+impl Landing for Shared {
+    fn land(&self, landed: Landed) {
+        if let Some(subscription) = self.subscription.take() {
+            subscription.hand_over(landed);
+        }
+    }
 }
 
 impl MessageBody for Stream {
@@ -208,53 +192,40 @@ impl MessageBody for Stream {
         if let Some(first) = stream.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
+        if let Some(control) = &stream.control {
+            control.stay();
+        }
         if stream.ended {
             return Poll::Ready(None);
         }
-        let Poll::Ready(step) = stream.subscription.poll_next(cx, ROOM) else {
+        let mut subscription = stream.shared.subscription.borrow_mut();
+        let Some(subscription) = &mut *subscription else { return Poll::Ready(None) };
+        let Poll::Ready(step) = subscription.poll_next(cx, ROOM) else {
+            if let Some(control) = &stream.control
+                && control.is_quiet()
+                && subscription.is_at_rest()
+            {
+                // All is said: what is left is to wait, and that the hub can do.
+                control.leave(stream.shared.clone(), false);
+            }
             return Poll::Pending;
         };
-        let now = || rfc3339(stream.gate.now());
-        let bytes = match step {
-            Ok(Step::Events(events)) => join(&events),
-            Ok(Step::Heartbeat) => {
-                format!("event: heartbeat\ndata: {{\"server_time\":\"{}\"}}\n\n", now()).into()
+        let now = stream.shared.hub.readers().gate.now();
+        let code = match step {
+            Ok(Step::Events(batch)) => return Poll::Ready(Some(Ok(batch.frames()))),
+            Ok(Step::Heartbeat) => return Poll::Ready(Some(Ok(heartbeat_frame(now).into()))),
+            Ok(Step::Reset(reset)) => {
+                let frame = reset_frame(reset, &subscription.cursor(), now);
+                return Poll::Ready(Some(Ok(frame.into())));
             }
-            Ok(Step::Reset(reset)) => reset_text(reset, &stream.subscription, &now()).into(),
-            Ok(Step::End(code)) => stream.end(code),
+            Ok(Step::End(code)) => code,
             Err(err) => {
                 tracing::warn!(error = crate::tasks::chain(&err), "a stream lost the log; it ends");
-                stream.end("busy")
+                "busy"
             }
         };
-        Poll::Ready(Some(Ok(bytes)))
-    }
-}
-
-impl Stream {
-    fn end(&mut self, code: &'static str) -> Bytes {
-        self.ended = true;
-        self.subscription.metrics().byes.with_label_values(&[code]).inc();
-        bye(code, None, Some(self.subscription.settle().to_string())).into()
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.subscription.metrics().streams.dec();
-        tracing::debug!(seconds = self.opened.elapsed().as_secs(), "stream closed");
-    }
-}
-
-/// The frames of `events` in one piece; of one event, without a copy.
-fn join(events: &Events) -> Bytes {
-    match &events[..] {
-        [event] => event.frame(),
-        events => {
-            let frames: Vec<Bytes> = events.iter().map(|event| event.frame()).collect();
-            let mut joined = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
-            frames.iter().for_each(|frame| joined.extend_from_slice(frame));
-            joined.freeze()
-        }
+        stream.ended = true;
+        subscription.metrics().byes.with_label_values(&[code]).inc();
+        Poll::Ready(Some(Ok(bye_frame(code, None, Some(&subscription.settle())).into())))
     }
 }

@@ -44,11 +44,10 @@ async fn a_request_whose_body_never_ends_is_given_up() {
 async fn a_reader_that_has_stopped_reading_is_let_go_and_others_go_on() {
     let service = Service::with(|setup| {
         setup.env("TEAWIRE_STREAMS__WRITE_SECONDS", 2);
-        setup.env("TEAWIRE_STREAMS__BUFFER_BYTES", 65_536);
     })
     .await;
     let mut stalled = service.raw_with_little_room();
-    stalled.write("GET /v1/stream?topic=room/x HTTP/1.0\r\nHost: tea\r\n\r\n").await;
+    stalled.write("GET /v1/stream?topic=room/x HTTP/1.1\r\nHost: tea\r\n\r\n").await;
     assert!(stalled.read_until("event: hello").await);
     let mut healthy = service.follow("room/x").await;
     let start = service.head().await;
@@ -122,12 +121,11 @@ async fn a_reader_that_pruning_overtakes_is_told_of_the_hole() {
     let service = Service::with(|setup| {
         setup.env("TEAWIRE_EVENTS__KEEP_COUNT", 20);
         setup.env("TEAWIRE_EVENTS__RECENT_EVENTS", 4);
-        setup.env("TEAWIRE_STREAMS__BUFFER_BYTES", 65_536);
         setup.env("TEAWIRE_STREAMS__WRITE_SECONDS", 60);
     })
     .await;
     let mut slow = service.raw_with_little_room();
-    slow.write("GET /v1/stream?topic=room/x HTTP/1.0\r\nHost: tea\r\n\r\n").await;
+    slow.write("GET /v1/stream?topic=room/x HTTP/1.1\r\nHost: tea\r\n\r\n").await;
     assert!(slow.read_until("event: hello").await);
     let start = service.head().await;
 

@@ -144,7 +144,6 @@ async fn a_reader_cut_off_at_any_byte_misses_nothing_and_sees_nothing_twice() {
 async fn a_reader_that_always_lags_misses_nothing_and_sees_nothing_twice() {
     let little = |setup: &mut Setup| {
         setup.env("TEAWIRE_EVENTS__RECENT_EVENTS", 4);
-        setup.env("TEAWIRE_STREAMS__BUFFER_BYTES", 1024);
     };
     nothing_is_lost_on(three_teas(little).await).await;
 }

@@ -40,6 +40,7 @@ impl Setup {
         setup.env("TEAWIRE_AUTH__JWT_SECRET", SECRET);
         setup.env("TEAWIRE_LOG_FORMAT", "json");
         setup.env("TEAWIRE_LIMITS__ENABLED", false);
+        setup.env("TEAWIRE_STREAMS__HAND_OVER", hands_over());
         let sqlite = || "sqlite:teawire.db".to_owned();
         let database = if on_postgres() { postgres::fresh() } else { sqlite() };
         setup.env("TEAWIRE_DATABASE_URL", database);
@@ -51,6 +52,12 @@ impl Setup {
         self.env.insert(name.to_owned(), value.to_string());
         self
     }
+}
+
+/// Whether connections that wait leave the dispatcher. What is promised is the
+/// same; `TEST_HAND_OVER=false` runs the suite without.
+pub fn hands_over() -> bool {
+    std::env::var("TEST_HAND_OVER").map_or(cfg!(target_os = "linux"), |on| on != "false")
 }
 
 /// Whether the suite runs on PostgreSQL.

@@ -1,0 +1,397 @@
+use super::super::tail::told_on;
+use super::super::{Event, Filter, Tail, Topic};
+use super::group::{Group, Piece};
+use super::line::Sent;
+use super::member::{Guest, Member, Outlet, Person};
+use super::{GATHER, Readers, wake};
+use mio::{Registry, Token};
+use slab::Slab;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+use tokio::sync::Notify;
+
+/// What there is for a reader.
+pub(in crate::events) enum Look {
+    /// It is up to date.
+    Nothing,
+    /// This, or nothing up to where it reaches.
+    Piece(Rc<Piece>),
+    /// Something that memory does not hold any more.
+    Far,
+}
+
+/// The readers of a thread and their groups.
+pub(super) struct State {
+    pub members: Slab<Member>,
+    pub groups: Slab<Group>,
+    by_filter: HashMap<Arc<Filter>, u32>,
+    topics: HashMap<Topic, Vec<u32>>,
+    /// Groups with a round going on.
+    rounds: VecDeque<u32>,
+    /// Groups whose polls are to be answered, and when.
+    gathering: VecDeque<(Instant, u32)>,
+    pub registry: Registry,
+    generation: u32,
+    /// How many members have a connection here.
+    pub lines: usize,
+    pub asked: Rc<Notify>,
+    /// Heads of answers that many polls have in common.
+    pub templates: HashSet<Rc<[u8]>>,
+    pub scratch: String,
+    /// Polls whose next request came before they were answered.
+    pub unread: Vec<u32>,
+    /// What the metrics were told last: connections and groups.
+    reported: (i64, i64),
+}
+
+impl State {
+    pub fn new(registry: Registry) -> State {
+        State {
+            members: Slab::new(),
+            groups: Slab::new(),
+            by_filter: HashMap::new(),
+            topics: HashMap::new(),
+            rounds: VecDeque::new(),
+            gathering: VecDeque::new(),
+            registry,
+            generation: 0,
+            lines: 0,
+            asked: Rc::default(),
+            templates: HashSet::new(),
+            scratch: String::new(),
+            unread: Vec::new(),
+            reported: (0, 0),
+        }
+    }
+
+    pub fn enter(&mut self, filter: Filter, guest: Guest, cursor: i64, position: i64) -> u32 {
+        let group = match self.by_filter.get(&filter) {
+            Some(group) => *group,
+            None => self.add_group(Arc::new(filter), position),
+        };
+        self.generation = self.generation.wrapping_add(1);
+        let members = &mut self.groups[group as usize].members;
+        let person =
+            Person { guest, opened: Instant::now(), stalled: None, heartbeat: false, ended: None };
+        let key = self.members.insert(Member {
+            group,
+            place: members.len() as u32,
+            generation: self.generation,
+            cursor,
+            outlet: Outlet::Task(None),
+            person: Box::new(person),
+        }) as u32;
+        members.push(key);
+        key
+    }
+
+    fn add_group(&mut self, filter: Arc<Filter>, position: i64) -> u32 {
+        let group = self.groups.insert(Group::new(filter.clone(), position)) as u32;
+        for topic in filter.followed() {
+            self.topics.entry(topic.clone()).or_default().push(group);
+        }
+        self.by_filter.insert(filter, group);
+        group
+    }
+
+    pub fn leave(&mut self, key: u32) -> Option<(Arc<Filter>, Member)> {
+        let member = self.members.try_remove(key as usize)?;
+        if !matches!(member.outlet, Outlet::Task(_)) {
+            self.lines -= 1;
+        }
+        let group = &mut self.groups[member.group as usize];
+        let place = member.place as usize;
+        group.members.swap_remove(place);
+        if let Some(moved) = group.members.get(place) {
+            self.members[*moved as usize].place = member.place;
+            // It may have come to a place that the round has passed.
+            group.again();
+        }
+        if matches!(&member.outlet, Outlet::Poll(poll) if poll.waiting) {
+            group.waiting -= 1;
+        }
+        let filter = group.filter.clone();
+        if group.members.is_empty() {
+            self.remove_group(member.group, &filter);
+        }
+        Some((filter, member))
+    }
+
+    fn remove_group(&mut self, group: u32, filter: &Filter) {
+        self.groups.remove(group as usize);
+        self.by_filter.remove(filter);
+        for topic in filter.followed() {
+            if let Some(groups) = self.topics.get_mut(topic) {
+                if let Some(at) = groups.iter().position(|known| *known == group) {
+                    groups.swap_remove(at);
+                }
+                if groups.is_empty() {
+                    self.topics.remove(topic);
+                }
+            }
+        }
+        self.rounds.retain(|known| *known != group);
+        self.gathering.retain(|(_, known)| *known != group);
+    }
+
+    /// Puts `event` before the groups that follow one of its topics. There is
+    /// nothing between it and `position`.
+    pub fn news(&mut self, position: i64, event: &Event) {
+        for topic in told_on(event) {
+            for key in self.topics.get(topic).into_iter().flatten() {
+                let group = &mut self.groups[*key as usize];
+                if group.head == event.seq || !group.filter.wants(event) {
+                    continue;
+                }
+                if group.news(position, event.seq) {
+                    self.rounds.push_back(*key);
+                }
+                if group.waiting > 0 && !group.gathering {
+                    group.gathering = true;
+                    self.gathering.push_back((Instant::now() + GATHER, *key));
+                }
+            }
+        }
+    }
+
+    /// What came after `position` and up to `head` cannot be looked at any
+    /// more: everybody has to look for themselves.
+    pub fn lost(&mut self, position: i64, head: i64) {
+        for (key, group) in &mut self.groups {
+            if group.news(position, head) {
+                self.rounds.push_back(key as u32);
+            }
+            group.due = true;
+        }
+    }
+
+    /// Begins the rounds that answer polls which have been held long enough.
+    pub fn collect_gathered(&mut self, now: Instant) {
+        while let Some((at, key)) = self.gathering.front().copied() {
+            if at > now {
+                return;
+            }
+            self.gathering.pop_front();
+            let group = &mut self.groups[key as usize];
+            group.gathering = false;
+            group.due = true;
+            self.begin_round(key);
+        }
+    }
+
+    pub fn next_gathered(&self) -> Option<Instant> {
+        self.gathering.front().map(|(at, _)| *at)
+    }
+
+    fn begin_round(&mut self, group: u32) {
+        if self.groups[group as usize].begin_round() {
+            self.rounds.push_back(group);
+        }
+    }
+
+    /// Serves up to `left` readers; true if there are more. Puts those for whom
+    /// memory does not go back far enough into `far`.
+    ///
+    /// A group is gone round before the next one's turn comes, unless it is a
+    /// large one: whoever is in a small group does not wait for all the others.
+    pub fn slice(
+        &mut self,
+        readers: &Readers,
+        position: i64,
+        mut left: usize,
+        far: &mut Vec<u32>,
+    ) -> bool {
+        const LARGE: usize = 1_000;
+        while left > 0 {
+            let Some(at) = self.rounds.front().copied() else { return false };
+            let group = &mut self.groups[at as usize];
+            let large = group.members.len() > LARGE;
+            let Some(key) = group.next() else {
+                self.rounds.pop_front();
+                continue;
+            };
+            left -= usize::from(self.serve(readers, position, key, far));
+            if left == 0 && large && self.rounds.len() > 1 {
+                self.rounds.rotate_left(1);
+            }
+        }
+        !self.rounds.is_empty()
+    }
+
+    /// Gives a reader what it lacks; true if that took a moment.
+    fn serve(&mut self, readers: &Readers, position: i64, key: u32, far: &mut Vec<u32>) -> bool {
+        let Some(member) = self.members.get_mut(key as usize) else { return false };
+        let group = &mut self.groups[member.group as usize];
+        if member.cursor >= group.head {
+            return false;
+        }
+        match &mut member.outlet {
+            Outlet::Task(waker) => {
+                member.person.stalled.get_or_insert_with(Instant::now);
+                wake(waker)
+            }
+            Outlet::Stream(line) if line.is_blocked() => false,
+            Outlet::Stream(line) => {
+                let Some(piece) = group.piece(&readers.tail, member.cursor, position) else {
+                    far.push(key);
+                    return true;
+                };
+                member.cursor = piece.page.reached;
+                if member.cursor < group.head {
+                    group.again();
+                }
+                if piece.page.events.is_empty() {
+                    return false;
+                }
+                readers.metrics.delivered.inc_by(piece.page.events.len() as u64);
+                match line.send(piece.chunks()) {
+                    Sent::All => {}
+                    Sent::Part => member.person.stalled = Some(Instant::now()),
+                    Sent::Gone => self.drop_line(readers, key),
+                }
+                true
+            }
+            Outlet::Poll(poll) => {
+                let answer = poll.waiting && group.due;
+                if answer {
+                    self.answer(readers, position, key, 0);
+                }
+                answer
+            }
+        }
+    }
+
+    /// Sends a stream whatever it lacks until its connection takes no more.
+    pub fn flush(&mut self, readers: &Readers, position: i64, key: u32, far: &mut Vec<u32>) {
+        let Some(member) = self.members.get_mut(key as usize) else { return };
+        let line = match &mut member.outlet {
+            Outlet::Stream(line) => line,
+            Outlet::Poll(poll) => &mut poll.line,
+            Outlet::Task(_) => return,
+        };
+        if !line.is_blocked() {
+            return;
+        }
+        match line.flush() {
+            Sent::All => member.person.stalled = None,
+            Sent::Part => {
+                // It took some, so it reads: its time begins anew.
+                member.person.stalled = Some(Instant::now());
+                return;
+            }
+            Sent::Gone => return self.drop_line(readers, key),
+        }
+        while self.serve(readers, position, key, far) && far.is_empty() {}
+    }
+
+    /// Forgets a reader whose connection is of no more use, and closes it.
+    pub fn drop_line(&mut self, readers: &Readers, key: u32) {
+        let waited = self
+            .members
+            .get(key as usize)
+            .is_some_and(|member| matches!(&member.outlet, Outlet::Poll(poll) if poll.waiting));
+        if waited {
+            readers.metrics.polls.dec();
+        }
+        if let Some((filter, member)) = self.leave(key) {
+            member.count_out(readers);
+            readers.interest.remove(&filter);
+        }
+    }
+
+    pub fn token(&self, key: u32) -> Token {
+        let generation = self.members[key as usize].generation as usize;
+        Token(generation << 32 | key as usize)
+    }
+
+    /// The member that `token` was made for, if it is still there.
+    pub fn by_token(&self, token: Token) -> Option<u32> {
+        let key = token.0 as u32;
+        let member = self.members.get(key as usize)?;
+        (member.generation == (token.0 >> 32) as u32).then_some(key)
+    }
+
+    pub fn look(&mut self, tail: &Tail, key: u32, position: i64) -> Look {
+        let Some(member) = self.members.get(key as usize) else { return Look::Nothing };
+        let group = &mut self.groups[member.group as usize];
+        if member.cursor >= group.head {
+            return Look::Nothing;
+        }
+        group.piece(tail, member.cursor, position).map_or(Look::Far, Look::Piece)
+    }
+
+    pub fn advance(&mut self, key: u32, cursor: i64) {
+        if let Some(member) = self.members.get_mut(key as usize) {
+            member.cursor = cursor;
+            let behind = cursor < self.groups[member.group as usize].head;
+            member.person.stalled = behind.then(Instant::now);
+        }
+    }
+
+    pub fn settle(&mut self, key: u32, position: i64) -> i64 {
+        let Some(member) = self.members.get_mut(key as usize) else { return 0 };
+        if member.cursor >= self.groups[member.group as usize].head {
+            member.cursor = member.cursor.max(position);
+        }
+        member.cursor
+    }
+
+    pub fn filter(&self, key: u32) -> Option<Arc<Filter>> {
+        let member = self.members.get(key as usize)?;
+        Some(self.groups[member.group as usize].filter.clone())
+    }
+
+    pub fn cursor(&self, key: u32) -> i64 {
+        self.members.get(key as usize).map_or(0, |member| member.cursor)
+    }
+
+    pub fn ended(&self, key: u32) -> Option<&'static str> {
+        self.members.get(key as usize).and_then(|member| member.person.ended)
+    }
+
+    pub fn take_heartbeat(&mut self, key: u32) -> bool {
+        let member = self.members.get_mut(key as usize);
+        member.is_some_and(|member| std::mem::take(&mut member.person.heartbeat))
+    }
+
+    pub fn listen(&mut self, key: u32, waker: &Waker) {
+        let Some(member) = self.members.get_mut(key as usize) else { return };
+        if let Outlet::Task(kept) = &mut member.outlet
+            && !kept.as_ref().is_some_and(|kept| kept.will_wake(waker))
+        {
+            *kept = Some(waker.clone());
+        }
+    }
+
+    /// Begins a round for a reader that was busy with other things, if it has
+    /// missed anything.
+    pub fn revive(&mut self, key: u32) {
+        let Some(member) = self.members.get(key as usize) else { return };
+        let at = member.group;
+        let group = &mut self.groups[at as usize];
+        if member.cursor >= group.head {
+            return;
+        }
+        if matches!(member.outlet, Outlet::Poll(_)) && !group.gathering {
+            group.gathering = true;
+            self.gathering.push_back((Instant::now() + GATHER, at));
+        }
+        self.begin_round(at);
+        self.asked.notify_one();
+    }
+
+    /// Tells the metrics what has changed since they were told last.
+    pub fn report(&mut self, readers: &Readers) {
+        let now = (self.lines as i64, self.groups.len() as i64);
+        readers.metrics.handed_over.add(now.0 - self.reported.0);
+        readers.metrics.reader_groups.add(now.1 - self.reported.1);
+        self.reported = now;
+    }
+
+    pub fn keys(&self) -> Vec<u32> {
+        self.members.iter().map(|(key, _)| key as u32).collect()
+    }
+}

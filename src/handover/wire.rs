@@ -1,0 +1,222 @@
+use super::request::{Arrived, Asked, Signatures};
+use bytes::{Buf, Bytes};
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+/// What has left the dispatcher.
+#[derive(Debug)]
+pub struct Landed {
+    /// The connection. Nothing read from it is missing.
+    pub socket: TcpStream,
+    /// What the dispatcher wrote and was not sent, if that was asked for: the
+    /// head of the answer.
+    pub head: Vec<u8>,
+}
+
+/// Who wants to have a connection.
+pub trait Landing {
+    /// Takes it. The dispatcher is gone, and whatever it held.
+    fn land(&self, landed: Landed);
+}
+
+/// What a handler can ask of its connection: it is in the connection's data.
+#[derive(Default)]
+pub struct Control(RefCell<State>);
+
+#[derive(Default)]
+struct State {
+    arrived: Arrived,
+    signature: Option<u64>,
+    /// How many requests were begun.
+    requests: u64,
+    answering: bool,
+    leave: Option<Leave>,
+    /// Everything was written: the dispatcher is ending.
+    leaving: bool,
+}
+
+struct Leave {
+    to: Rc<dyn Landing>,
+    /// What is written from now on, instead of being sent.
+    head: Option<Vec<u8>>,
+}
+
+impl Control {
+    /// A request was read, and is being answered.
+    pub fn begin(&self) {
+        let mut state = self.0.borrow_mut();
+        state.requests += 1;
+        state.answering = true;
+    }
+
+    /// An answer was begun: what arrives from now on is the next request.
+    pub fn answered(&self) {
+        let mut state = self.0.borrow_mut();
+        state.answering = false;
+        state.arrived = Arrived::Nothing;
+    }
+
+    /// Whether the request that is being answered came alone: nothing was read
+    /// that the dispatcher has not looked at.
+    pub fn is_alone(&self) -> bool {
+        self.0.borrow().arrived.is_one_head()
+    }
+
+    /// Whether nothing was read since the answer was begun.
+    pub fn is_quiet(&self) -> bool {
+        self.0.borrow().arrived == Arrived::Nothing
+    }
+
+    /// What the request is recognised by when it comes again, if it is a poll.
+    pub fn signature(&self) -> Option<u64> {
+        self.0.borrow().signature
+    }
+
+    /// Asks for the connection, as soon as everything written so far has been
+    /// accepted. With `keep_head`, what is still to be written is not sent but
+    /// handed over too.
+    pub fn leave(&self, to: Rc<dyn Landing>, keep_head: bool) {
+        self.0.borrow_mut().leave = Some(Leave { to, head: keep_head.then(Vec::new) });
+    }
+
+    /// Takes that back: there is something to send after all.
+    pub fn stay(&self) {
+        self.0.borrow_mut().leave = None;
+    }
+}
+
+/// The connection as the dispatcher has it.
+pub struct Wire {
+    socket: Option<TcpStream>,
+    control: Rc<Control>,
+    /// Read before the dispatcher was there.
+    early: Bytes,
+    signatures: Signatures,
+    /// How long the head of a request may take, from its first byte on.
+    head_time: Duration,
+    head_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Wire {
+    /// A connection of which `early` was read already.
+    pub fn new(
+        socket: TcpStream,
+        early: Bytes,
+        signatures: Signatures,
+        head_time: Duration,
+    ) -> Wire {
+        let control = Rc::default();
+        Wire { socket: Some(socket), control, early, signatures, head_time, head_timer: None }
+    }
+
+    /// What handlers ask through.
+    pub fn control(&self) -> &Rc<Control> {
+        &self.control
+    }
+
+    fn note(&self, bytes: &[u8]) {
+        let mut state = self.control.0.borrow_mut();
+        let first = state.arrived == Arrived::Nothing;
+        state.arrived.take(bytes);
+        let whole = first && state.arrived.is_one_head();
+        let asked = whole.then(|| self.signatures.read(bytes)).flatten();
+        state.signature = asked.map(|Asked { signature, .. }| signature);
+    }
+
+    /// actix gives a time to the first head of a connection alone; this gives
+    /// it to those after it.
+    fn poll_head_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let late = {
+            let state = self.control.0.borrow();
+            let idle = state.arrived == Arrived::Nothing || state.arrived.is_one_head();
+            state.requests > 0 && !state.answering && !idle
+        };
+        if !late {
+            self.head_timer = None;
+            return Poll::Pending;
+        }
+        let time = self.head_time;
+        let timer = self.head_timer.get_or_insert_with(|| Box::pin(sleep(time)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+
+    fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.socket.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let wire = &mut *self;
+        if !wire.early.is_empty() {
+            let length = wire.early.len().min(buf.remaining());
+            buf.put_slice(&wire.early[..length]);
+            wire.note(&wire.early[..length]);
+            wire.early.advance(length);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        match wire.socket()?.poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                wire.note(&buf.filled()[before..]);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(err)) => Poll::Ready(Err(err)),
+            Poll::Pending => wire.poll_head_time(cx).map(Err),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(Leave { head: Some(head), .. }) = &mut self.control.0.borrow_mut().leave {
+            head.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        self.socket()?.poll_write(cx, buf)
+    }
+
+    /// The dispatcher flushes when everything it had was accepted: the moment
+    /// at which nothing is lost if it ends.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.socket()?.poll_flush(cx))?;
+        let mut state = self.control.0.borrow_mut();
+        state.leaving = state.leave.is_some();
+        if state.leaving {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket()?.poll_shutdown(cx)
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let leave = {
+            let mut state = self.control.0.borrow_mut();
+            state.leave.take().filter(|_| state.leaving)
+        };
+        if let (Some(leave), Some(socket)) = (leave, self.socket.take()) {
+            leave.to.land(Landed { socket, head: leave.head.unwrap_or_default() });
+        }
+    }
+}
