@@ -30,6 +30,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing_actix_web::TracingLogger;
 
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -123,9 +126,10 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
         http: Data::new(config.http.clone()),
         streams: Data::new(config.streams.clone()),
     };
+    let write_time = Duration::from_secs(config.streams.write_seconds);
     let bind = |address: SocketAddr| {
-        let listener =
-            listen(address, 4096).map_err(|err| StartError::Io("an address to listen on", err))?;
+        let listener = listen(address, write_time)
+            .map_err(|err| StartError::Io("an address to listen on", err))?;
         let address = listener.local_addr().map_err(|err| StartError::Io("an address", err))?;
         Ok::<_, StartError>((listener, address))
     };
@@ -181,12 +185,19 @@ impl Parts {
     }
 }
 
-fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+/// Listens on `address`. What is set on the socket, its connections inherit.
+fn listen(address: SocketAddr, write_time: Duration) -> io::Result<TcpListener> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    // Nobody else gives up on a peer that does not read; the kernel does.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(write_time))?;
+    // Bounds what the kernel holds for one that reads slowly.
+    socket.set_send_buffer_size(128 * 1024)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
+    socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
@@ -206,7 +217,6 @@ fn public_server(
         workers,
         connections: config.http.connections.min(open_files() / workers.max(1)),
         head_time: Duration::from_secs(config.http.head_seconds),
-        write_time: Duration::from_secs(config.streams.write_seconds),
         shutdown: Duration::from_secs(config.shutdown_seconds.max(2) - 1),
         draining,
     };

@@ -35,8 +35,6 @@ pub struct Setting {
     pub connections: usize,
     /// How long the head of a request may take.
     pub head_time: Duration,
-    /// How long unsent bytes may wait for a reader.
-    pub write_time: Duration,
     /// How long requests that were begun may take when it stops.
     pub shutdown: Duration,
     /// Becomes true when connections are to end after their request.
@@ -135,13 +133,6 @@ impl<T: Service<(Wire, Option<std::net::SocketAddr>), Response = ()>> Thread<T> 
             self.hub.readers().metrics.turned_away.inc();
             return;
         }
-        let _ = socket.set_nodelay(true);
-        let options = socket2::SockRef::from(&socket);
-        // Nobody else gives up on a peer that does not read; the kernel does.
-        #[cfg(target_os = "linux")]
-        let _ = options.set_tcp_user_timeout(Some(self.setting.write_time));
-        // Bounds what the kernel holds for one that reads slowly.
-        let _ = options.set_send_buffer_size(128 * 1024);
         self.serve(socket, Bytes::new()).await;
     }
 

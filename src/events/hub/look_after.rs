@@ -1,14 +1,11 @@
 use super::super::Cursor;
 use super::super::frames::{LAST_CHUNK, bye_frame, chunk, heartbeat_frame};
 use super::line::Sent;
-use super::member::Outlet;
+use super::member::{Guest, Member, Outlet};
 use super::{Hub, wake};
 use bytes::Bytes;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-
-/// How far from its time a wait may end: it is looked at once a second.
-const ABOUT: Duration = Duration::from_millis(500);
+use std::time::Instant;
 
 /// What is to be done about a reader.
 enum Due {
@@ -19,56 +16,55 @@ enum Due {
     Close,
 }
 
+impl Member {
+    /// Gives a stream its heartbeat; false if its connection is gone.
+    fn beat(&mut self, frame: &Bytes, now: u32) -> bool {
+        if !self.person.guest.streams {
+            return true;
+        }
+        match &mut self.outlet {
+            Outlet::Task(waker) => {
+                self.person.heartbeat = true;
+                wake(waker);
+            }
+            Outlet::Stream(line) if !line.is_blocked() => match line.send(frame) {
+                Sent::All => {}
+                Sent::Part => self.stalled = now,
+                Sent::Gone => return false,
+            },
+            _ => {}
+        }
+        true
+    }
+}
+
 impl Hub {
     /// Once a second: who has been allowed long enough, who does not read,
     /// whose wait is over, and whose heartbeat is due. Heartbeats are spread
     /// over the seconds by the readers' numbers, so that they never come all at
-    /// once.
+    /// once; at the others it is not looked but when it is time.
     pub(super) fn look_after(self: &Rc<Hub>) {
-        let now = Instant::now();
-        let period = self.readers.heartbeat.as_secs().max(1);
-        let slot = self.seconds.replace(self.seconds.get() + 1) % period;
+        let period = u32::try_from(self.readers.heartbeat.as_secs()).unwrap_or(u32::MAX).max(1);
+        let write_time = u32::try_from(self.readers.write_time.as_secs()).unwrap_or(u32::MAX);
         let frame = chunk(&heartbeat_frame(self.readers.gate.now()));
         let mut due = Vec::new();
         let mut unread = Vec::new();
         {
             let mut state = self.state.borrow_mut();
             let state = &mut *state;
+            state.second = self.second();
+            let now = state.second;
             for (key, member) in &mut state.members {
                 let key = key as u32;
-                let person = &mut member.person;
-                let slow = person.stalled.is_some_and(|at| now - at > self.readers.write_time);
-                let waits = match &member.outlet {
-                    Outlet::Poll(poll) if !poll.waiting => {
-                        if poll.until <= now || slow {
-                            due.push((key, Due::Close));
-                        }
-                        continue;
-                    }
-                    Outlet::Poll(poll) => Some(poll.until),
-                    _ => None,
-                };
-                if let Some(code) = self.readers.gate.ended(&person.guest.caller) {
-                    due.push((key, Due::End(code)));
-                } else if person.guest.until.is_some_and(|until| until <= now) {
-                    due.push((key, Due::End("max_age")));
-                } else if slow {
-                    due.push((key, Due::End("slow")));
-                } else if waits.is_some_and(|until| until <= now + ABOUT) {
-                    due.push((key, Due::Answer));
-                } else if person.guest.streams && u64::from(key) % period == slot {
-                    match &mut member.outlet {
-                        Outlet::Task(waker) => {
-                            person.heartbeat = true;
-                            wake(waker);
-                        }
-                        Outlet::Stream(line) if !line.is_blocked() => match line.send(&frame) {
-                            Sent::All => {}
-                            Sent::Part => person.stalled = Some(now),
-                            Sent::Gone => due.push((key, Due::Close)),
-                        },
-                        _ => {}
-                    }
+                let beats = key % period == now % period;
+                if !beats && member.due > now && member.stalled == 0 {
+                    continue;
+                }
+                let slow = member.stalled != 0 && now - member.stalled > write_time;
+                match self.due(member, now, slow) {
+                    Some(what) => due.push((key, what)),
+                    None if beats && !member.beat(&frame, now) => due.push((key, Due::Close)),
+                    None => {}
                 }
             }
             for (_, group) in &mut state.groups {
@@ -88,6 +84,54 @@ impl Hub {
         for key in unread {
             self.read_poll(key);
         }
+    }
+
+    /// What is to be done about `member` in the second `now`, if anything;
+    /// if not, notes when to ask again.
+    fn due(&self, member: &mut Member, now: u32, slow: bool) -> Option<Due> {
+        let until = match &member.outlet {
+            Outlet::Poll(poll) if !poll.waiting => {
+                return (poll.until <= now || slow).then_some(Due::Close);
+            }
+            Outlet::Poll(poll) => poll.until,
+            _ => u32::MAX,
+        };
+        let guest = &member.person.guest;
+        let over = |until: Instant| until <= Instant::now();
+        if let Some(code) = self.readers.gate.ended(&guest.caller) {
+            return Some(Due::End(code));
+        }
+        if guest.until.is_some_and(over) {
+            return Some(Due::End("max_age"));
+        }
+        if slow {
+            return Some(Due::End("slow"));
+        }
+        if until <= now {
+            return Some(Due::Answer);
+        }
+        member.due = until.min(now.saturating_add(self.good_for(guest)));
+        None
+    }
+
+    /// For how many seconds nothing can end the stay of `guest`, as far as the
+    /// clock goes on as it does.
+    fn good_for(&self, guest: &Guest) -> u32 {
+        let identity = guest.caller.identity();
+        if identity.is_some_and(|identity| identity.key_id.is_some()) {
+            // A key may be revoked at any time.
+            return 1;
+        }
+        let until = guest.until.map(|until| until.saturating_duration_since(Instant::now()));
+        let until = until.map_or(u64::MAX, |time| time.as_secs());
+        let now = self.readers.gate.now();
+        let expires = identity.and_then(|identity| identity.expires);
+        let expires = expires.map_or(u64::MAX, |at| (at - now).max(0).unsigned_abs() / 1000);
+        u32::try_from(until.min(expires)).unwrap_or(u32::MAX).max(1)
+    }
+
+    fn second(&self) -> u32 {
+        u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX / 2) + 1
     }
 
     /// Ends a reader and tells it why.

@@ -26,6 +26,10 @@ pub(super) struct Member {
     pub place: u32,
     /// Tells it from another that had its number before.
     pub generation: u32,
+    /// The second of its hub in which somebody has to look at it more closely.
+    pub due: u32,
+    /// Since which second it has not taken what there is; none: 0.
+    pub stalled: u32,
     /// It has been given everything up to here.
     pub cursor: i64,
     pub outlet: Outlet,
@@ -35,8 +39,6 @@ pub(super) struct Member {
 pub(super) struct Person {
     pub guest: Guest,
     pub opened: Instant,
-    /// Since when it has not taken what there is.
-    pub stalled: Option<Instant>,
     pub heartbeat: bool,
     pub ended: Option<&'static str>,
 }

@@ -84,8 +84,7 @@ pub struct Hub {
     state: RefCell<State>,
     /// Everything up to here has been put before the groups.
     position: Cell<i64>,
-    /// How often it looked after its readers.
-    seconds: Cell<u64>,
+    began: Instant,
     signatures: Signatures,
     dispatch: OnceCell<Dispatch>,
 }
@@ -103,7 +102,7 @@ impl Hub {
             readers,
             state,
             position,
-            seconds: Cell::new(0),
+            began: Instant::now(),
             signatures: Signatures::default(),
             dispatch: OnceCell::new(),
         });

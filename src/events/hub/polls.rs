@@ -14,7 +14,7 @@ use bytes::Bytes;
 use std::fmt::Write;
 use std::io::ErrorKind;
 use std::rc::Rc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 use uuid::Builder;
 
 /// The most bytes of events in an answer, of 48 KiB in all: a mini-program
@@ -53,8 +53,8 @@ pub(super) struct PollLine {
     pub waiting: bool,
     /// Something came while it waited.
     unread: bool,
-    /// When the wait is over, or the connection between two polls.
-    pub until: Instant,
+    /// The second in which its wait is over, or its time between two polls.
+    pub until: u32,
 }
 
 /// Headers that are another in each answer.
@@ -110,7 +110,9 @@ impl State {
             }
         };
         let Some(member) = self.members.get_mut(key as usize) else { return false };
-        let until = Instant::now() + asker.wait;
+        let until = self.second + seconds(asker.wait);
+        // It is not known yet for how long its caller is good.
+        member.due = self.second;
         let (waiting, unread) = (true, false);
         let first = Some(own.into_boxed_str());
         let (template, standing) = (kept, None);
@@ -163,12 +165,13 @@ impl State {
         readers.metrics.polls.dec();
         readers.metrics.answered_polls.inc();
         poll.waiting = false;
-        poll.until = Instant::now() + KEEP_ALIVE;
+        poll.until = self.second + seconds(KEEP_ALIVE);
+        member.due = poll.until;
         group.waiting -= 1;
         member.person.guest.seat = None;
         let closes = poll.closes;
         if sent == Sent::Part {
-            member.person.stalled = Some(Instant::now());
+            member.stalled = self.second;
         }
         let unread = poll.unread;
         if sent == Sent::Gone || (closes && sent == Sent::All) {
@@ -178,6 +181,12 @@ impl State {
             self.asked.notify_one();
         }
     }
+}
+
+/// Whole seconds. What is due is looked at once a second, so a wait ends up to
+/// a second before its time, and one of less than a second after it.
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX / 2).max(1)
 }
 
 /// How many events of `piece` fit into an answer.
@@ -270,7 +279,8 @@ impl Hub {
         member.person.guest.seat = Some(readers.limits.seat(poll.asker.address, user).ok()?);
         member.cursor = cursor.seq;
         poll.waiting = true;
-        poll.until = Instant::now() + poll.asker.wait;
+        poll.until = state.second + seconds(poll.asker.wait);
+        member.due = state.second;
         let group = &mut state.groups[member.group as usize];
         group.waiting += 1;
         readers.metrics.polls.inc();

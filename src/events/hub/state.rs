@@ -35,6 +35,8 @@ pub(super) struct State {
     gathering: VecDeque<(Instant, u32)>,
     pub registry: Registry,
     generation: u32,
+    /// The second it is since the hub began, which was in second 1.
+    pub second: u32,
     /// How many members have a connection here.
     pub lines: usize,
     pub asked: Rc<Notify>,
@@ -58,6 +60,7 @@ impl State {
             gathering: VecDeque::new(),
             registry,
             generation: 0,
+            second: 1,
             lines: 0,
             asked: Rc::default(),
             templates: HashSet::new(),
@@ -74,12 +77,13 @@ impl State {
         };
         self.generation = self.generation.wrapping_add(1);
         let members = &mut self.groups[group as usize].members;
-        let person =
-            Person { guest, opened: Instant::now(), stalled: None, heartbeat: false, ended: None };
+        let person = Person { guest, opened: Instant::now(), heartbeat: false, ended: None };
         let key = self.members.insert(Member {
             group,
             place: members.len() as u32,
             generation: self.generation,
+            due: self.second,
+            stalled: 0,
             cursor,
             outlet: Outlet::Task(None),
             person: Box::new(person),
@@ -230,7 +234,9 @@ impl State {
         }
         match &mut member.outlet {
             Outlet::Task(waker) => {
-                member.person.stalled.get_or_insert_with(Instant::now);
+                if member.stalled == 0 {
+                    member.stalled = self.second;
+                }
                 wake(waker)
             }
             Outlet::Stream(line) if line.is_blocked() => false,
@@ -249,7 +255,7 @@ impl State {
                 readers.metrics.delivered.inc_by(piece.page.events.len() as u64);
                 match line.send(piece.chunks()) {
                     Sent::All => {}
-                    Sent::Part => member.person.stalled = Some(Instant::now()),
+                    Sent::Part => member.stalled = self.second,
                     Sent::Gone => self.drop_line(readers, key),
                 }
                 true
@@ -276,10 +282,10 @@ impl State {
             return;
         }
         match line.flush() {
-            Sent::All => member.person.stalled = None,
+            Sent::All => member.stalled = 0,
             Sent::Part => {
                 // It took some, so it reads: its time begins anew.
-                member.person.stalled = Some(Instant::now());
+                member.stalled = self.second;
                 return;
             }
             Sent::Gone => return self.drop_line(readers, key),
@@ -327,7 +333,7 @@ impl State {
         if let Some(member) = self.members.get_mut(key as usize) {
             member.cursor = cursor;
             let behind = cursor < self.groups[member.group as usize].head;
-            member.person.stalled = behind.then(Instant::now);
+            member.stalled = if behind { self.second } else { 0 };
         }
     }
 
