@@ -46,19 +46,33 @@ pub fn owned(
     let Some(product) = store::find(tx.read(), id)? else {
         return Err(unknown_product(tx.read(), "product", id)?.into());
     };
-    if writer.merchant.as_ref().is_some_and(|merchant| *merchant != product.merchant) {
-        return Err(not_yours().into());
+    require_own(writer, &product)?;
+    if !withdrawn {
+        require_listed(&product)?;
     }
-    if !withdrawn && !product.is_listed() {
+    Ok(product)
+}
+
+/// Refuses `writer` the product of another merchant.
+pub fn require_own(writer: &Writer, product: &Product) -> Result<(), Refusal> {
+    if writer.merchant.as_ref().is_some_and(|merchant| *merchant != product.merchant) {
+        return Err(not_yours());
+    }
+    Ok(())
+}
+
+/// Refuses a product that was withdrawn.
+pub fn require_listed(product: &Product) -> Result<(), Refusal> {
+    let id = &product.id;
+    if !product.is_listed() {
         return Err(Refusal::new(
             Class::Conflict,
             "product_withdrawn",
             format!("`{id}` was withdrawn; PUT /v1/products/{id} lists it again"),
             format!("商品“{id}”已下架；PUT /v1/products/{id} 可重新上架"),
-        )
-        .into());
+        ));
     }
-    Ok(product)
+    Ok(())
 }
 
 /// The answer to whoever writes what is another's.

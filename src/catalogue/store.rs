@@ -3,6 +3,7 @@ use crate::clock::Millis;
 use crate::db::schema::{clearances, markets, products};
 use crate::db::{self, Conn};
 use crate::names::is_id;
+use crate::{on_either, prepared};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 
@@ -12,7 +13,7 @@ pub fn find(conn: &mut Conn, id: &str) -> db::Result<Option<Product>> {
     if !is_id(id) {
         return Ok(None);
     }
-    Ok(products::table.find(id).first(conn).optional()?)
+    Ok(on_either!(conn, |conn| products::table.find(id).first(conn).optional())?)
 }
 
 /// The clearance of a product.
@@ -40,15 +41,17 @@ pub fn set_price(
     at: Millis,
     now: Millis,
 ) -> db::Result<()> {
-    diesel::update(products::table.find(product))
-        .set((
-            products::price.eq(fen),
-            products::price_at.eq(at),
-            products::version.eq(products::version + 1),
-            products::updated.eq(now),
-        ))
-        .execute(conn)?;
+    SetPrice { fen, at, now, product }.run(conn)?;
     Ok(())
+}
+
+prepared! {
+    SetPrice<'a> {
+        "UPDATE products SET price = " fen: i64 as BigInt,
+        ", price_at = " at: Millis as BigInt,
+        ", version = version + 1, updated = " now: Millis as BigInt,
+        " WHERE id = " product: &'a str as Text,
+    }
 }
 
 /// Notes that something about a product is another than before.
@@ -61,15 +64,17 @@ pub fn touch(conn: &mut Conn, product: &str, now: Millis) -> db::Result<()> {
 
 /// Stores the stock of a product.
 pub fn set_stock(conn: &mut Conn, product: &str, quantity: i64, now: Millis) -> db::Result<()> {
-    diesel::update(products::table.find(product))
-        .set((
-            products::stock.eq(quantity),
-            products::stock_at.eq(now),
-            products::version.eq(products::version + 1),
-            products::updated.eq(now),
-        ))
-        .execute(conn)?;
+    SetStock { quantity, at: now, now, product }.run(conn)?;
     Ok(())
+}
+
+prepared! {
+    SetStock<'a> {
+        "UPDATE products SET stock = " quantity: i64 as BigInt,
+        ", stock_at = " at: Millis as BigInt,
+        ", version = version + 1, updated = " now: Millis as BigInt,
+        " WHERE id = " product: &'a str as Text,
+    }
 }
 
 /// Some ids near `id` by their beginning, to suggest from.

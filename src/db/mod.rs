@@ -7,6 +7,7 @@
 mod conn;
 mod migrate;
 mod pool;
+mod prepared;
 pub mod schema;
 
 pub use conn::Conn;

@@ -50,6 +50,8 @@ pub struct Event {
     buffer: Bytes,
     frame: (u32, u32),
     json: (u32, u32),
+    /// Where its data begins in `buffer`; it ends one before the envelope does.
+    data: u32,
 }
 
 /// Events in the order of the log, shared between readers.
@@ -67,21 +69,27 @@ impl Event {
     ) -> Event {
         let mut id = String::with_capacity(24);
         let _ = write_id(&mut id, epoch, seq);
-        let mut json = String::with_capacity(data.len() + 160);
-        let _ = write!(json, r#"{{"id":"{id}","type":"{kind}","topics":["#);
-        for (i, topic) in topics.iter().enumerate() {
-            let _ = write!(json, "{}\"{topic}\"", if i == 0 { "" } else { "," });
-        }
-        let _ = write!(json, r#"],"time":"{}","data":{data}}}"#, rfc3339(time));
+        let time = rfc3339(time);
+        let quoted = topics.iter().map(|topic| topic.as_str().len() + 2).sum::<usize>();
+        let commas = topics.len().saturating_sub(1);
+        let head = [r#"{"id":""#, &id, r#"","type":""#, kind, r#"","topics":["#];
+        let foot = [r#"],"time":""#, &time, r#"","data":"#, data, "}"];
+        let size = |parts: [&str; 5]| parts.iter().map(|part| part.len()).sum::<usize>();
+        let json = size(head) + quoted + commas + size(foot);
         // "id: " + "\nevent: " + "\ndata: " + "\n\n"
-        let length = 4 + id.len() + 8 + kind.len() + 7 + json.len() + 2;
+        let length = 4 + id.len() + 8 + kind.len() + 7 + json + 2;
+        // The size of a chunk stands before it, so it has to be known first.
         let mut buffer = String::with_capacity(length + 16);
         let _ = write!(buffer, "{length:X}\r\n");
         let begin = buffer.len();
-        let _ = write!(buffer, "id: {id}\nevent: {kind}\ndata: ");
-        let data_at = buffer.len();
-        buffer += &json;
-        let data_end = buffer.len();
+        buffer.extend(["id: ", &id, "\nevent: ", kind, "\ndata: "]);
+        let json_at = buffer.len();
+        buffer.extend(head);
+        for (i, topic) in topics.iter().enumerate() {
+            buffer.extend([if i == 0 { "\"" } else { ",\"" }, topic.as_str(), "\""]);
+        }
+        buffer.extend(foot);
+        let json_end = buffer.len();
         buffer += "\n\n";
         let end = buffer.len();
         buffer += "\r\n";
@@ -92,8 +100,21 @@ impl Event {
             topics: topics.into(),
             buffer: buffer.into_bytes().into(),
             frame: (begin as u32, end as u32),
-            json: (data_at as u32, data_end as u32),
+            json: (json_at as u32, json_end as u32),
+            data: (json_end - 1 - data.len()) as u32,
         }
+    }
+
+    /// Its id: a cursor.
+    pub fn id(&self) -> &str {
+        // The frame begins `id: k3f9x-11\nevent: `.
+        let rest = self.text(self.frame.0 + 4, self.frame.1);
+        rest.split_once('\n').map_or(rest, |(id, _)| id)
+    }
+
+    /// What its module tells of it.
+    pub(super) fn data(&self) -> &str {
+        self.text(self.data, self.json.1 - 1)
     }
 
     /// The SSE frame.
@@ -108,8 +129,11 @@ impl Event {
 
     /// The envelope.
     pub fn json(&self) -> &str {
-        let json = &self.buffer[self.json.0 as usize..self.json.1 as usize];
-        std::str::from_utf8(json).unwrap_or_default()
+        self.text(self.json.0, self.json.1)
+    }
+
+    fn text(&self, from: u32, to: u32) -> &str {
+        std::str::from_utf8(&self.buffer[from as usize..to as usize]).unwrap_or_default()
     }
 
     /// How many bytes the envelope has.
@@ -175,6 +199,7 @@ mod tests {
         assert_eq!(event.frame(), frame);
         assert_eq!(event.buffer, format!("{:X}\r\n{frame}\r\n", frame.len()));
         assert_eq!(event.product(), Some("a"));
+        assert_eq!((event.id(), event.data()), ("k3-11", r#"{"price":"1.00"}"#));
     }
 
     proptest! {

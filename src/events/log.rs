@@ -4,12 +4,12 @@ use super::{Event, Events, Filter, Topic};
 use crate::clock::Millis;
 use crate::db::schema::{events, log_head};
 use crate::db::{self, Conn};
-use crate::on_either;
+use crate::{on_either, prepared};
 use diesel::prelude::*;
 use std::sync::Arc;
 
-/// How many rows one statement inserts: both databases bound the parameters
-/// of a statement, SQLite the lower, at 32,766.
+/// How many rows one statement inserts: PostgreSQL bounds the parameters of a
+/// statement at 65,535.
 const ROWS: usize = 2_000;
 
 /// How many blocks one read goes through before it gives its connection back.
@@ -27,8 +27,8 @@ pub struct Head {
 }
 
 /// An event as it is stored.
-#[derive(Clone, Debug, Insertable, Queryable)]
-#[diesel(table_name = events, treat_none_as_default_value = false)]
+#[derive(Clone, Debug, Queryable)]
+#[diesel(table_name = events)]
 pub(super) struct Row {
     pub seq: i64,
     pub time: Millis,
@@ -96,15 +96,58 @@ pub(super) fn lock(conn: &mut Conn) -> db::Result<i64> {
     Ok(seq)
 }
 
-/// Appends `rows` and moves the head, which the caller has locked, to `seq`.
-pub(super) fn append(conn: &mut Conn, rows: &[Row], seq: i64) -> db::Result<()> {
-    for rows in rows.chunks(ROWS) {
-        on_either!(conn, |conn| diesel::insert_into(events::table)
-            .values(rows.to_vec())
-            .execute(conn))?;
+/// Appends what happened at `time` and moves the head, which the caller has
+/// locked, to `seq`.
+pub(super) fn append(conn: &mut Conn, appended: &Events, time: Millis, seq: i64) -> db::Result<()> {
+    match conn {
+        // A round trip each would cost more than a statement of many rows.
+        Conn::Postgres(conn) => {
+            for some in appended.chunks(ROWS) {
+                let rows = some.iter().map(|event| {
+                    (
+                        events::seq.eq(event.seq),
+                        events::time.eq(time),
+                        events::kind.eq(event.kind),
+                        events::topics.eq(topics_text(event)),
+                        events::data.eq(event.data()),
+                    )
+                });
+                diesel::insert_into(events::table)
+                    .values(rows.collect::<Vec<_>>())
+                    .execute(conn)?;
+            }
+        }
+        Conn::Sqlite(_) => {
+            for event in appended {
+                let (seq, kind, data) = (event.seq, event.kind, event.data());
+                Append { seq, time, kind, topics: &topics_text(event), data }.run(conn)?;
+            }
+        }
     }
-    diesel::update(log_head::table).set(log_head::seq.eq(seq)).execute(conn)?;
+    MoveHead { seq }.run(conn)?;
     Ok(())
+}
+
+fn topics_text(event: &Event) -> String {
+    let topics: Vec<&str> = event.topics.iter().map(Topic::as_str).collect();
+    topics.join(" ")
+}
+
+prepared! {
+    Append<'a> {
+        "INSERT INTO events (seq, time, kind, topics, data) VALUES (" seq: i64 as BigInt,
+        ", " time: Millis as BigInt,
+        ", " kind: &'a str as Text,
+        ", " topics: &'a str as Text,
+        ", " data: &'a str as Text,
+        ; ")"
+    }
+}
+
+prepared! {
+    MoveHead {
+        "UPDATE log_head SET seq = " seq: i64 as BigInt,
+    }
 }
 
 /// The oldest `limit` events after position `after`, whatever they tell of.

@@ -1,10 +1,12 @@
 use super::event::data_json;
 use super::interest::Interest;
-use super::log::Row;
-use super::{Cursor, Error, Event, Events, Fact, Result, Topic, writer};
+use super::{Error, Event, Events, Fact, Result, Topic, writer};
 use crate::clock::Millis;
 use crate::db::{self, Conn};
+use crate::prepared;
 use diesel::connection::SimpleConnection;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,19 +29,37 @@ pub struct Tx<'a> {
     /// The last position taken.
     pub(super) seq: i64,
     pub(super) appended: Events,
-    pub(super) rows: Vec<Row>,
     pub(super) written: bool,
+    /// What was noted in transactions that were committed, and in this one.
+    pub(super) known: &'a HashSet<Topic>,
+    pub(super) noted: Vec<Topic>,
 }
 
-/// What is told to whoever made an event happen.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+/// What is told to whoever made an event happen: its id, where it is told, and
+/// how many readers of this node follow any of those topics now.
+#[derive(Clone, Debug)]
 pub struct Receipt {
-    /// The id of the event: a cursor.
-    pub id: String,
-    /// Where it is told.
-    pub topics: Vec<String>,
-    /// How many readers of this node follow any of those topics now.
-    pub subscribers: u64,
+    event: Arc<Event>,
+    subscribers: u64,
+}
+
+impl Serialize for Receipt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        struct Names<'a>(&'a [Topic]);
+        impl Serialize for Names<'_> {
+            fn serialize<S: Serializer>(
+                &self,
+                serializer: S,
+            ) -> std::result::Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.iter().map(Topic::as_str))
+            }
+        }
+        let mut receipt = serializer.serialize_struct("Receipt", 3)?;
+        receipt.serialize_field("id", self.event.id())?;
+        receipt.serialize_field("topics", &Names(&self.event.topics))?;
+        receipt.serialize_field("subscribers", &self.subscribers)?;
+        receipt.end()
+    }
 }
 
 impl Publisher {
@@ -95,45 +115,74 @@ impl Tx<'_> {
         self.written = true;
         self.seq += 1;
         let (kind, topics) = (fact.kind(), fact.topics());
-        let names: Vec<String> = topics.iter().map(Topic::to_string).collect();
-        let receipt = Receipt {
-            id: Cursor { epoch: self.epoch.clone(), seq: self.seq }.to_string(),
-            subscribers: self.interest.count(&topics),
-            topics: names,
-        };
+        let subscribers = self.interest.count(&topics);
         let event = Event::encode(self.epoch, self.seq, self.now, kind, topics, &data);
-        self.rows.push(Row {
-            seq: self.seq,
-            time: self.now,
-            kind: kind.to_owned(),
-            topics: receipt.topics.join(" "),
-            data,
-        });
-        self.appended.push(Arc::new(event));
-        Ok(receipt)
+        let event = Arc::new(event);
+        self.appended.push(event.clone());
+        Ok(Receipt { event, subscribers })
+    }
+
+    /// Whether `topic` was noted in a transaction that was committed. The
+    /// writer forgets, so a no means no more than that nobody knows.
+    pub fn knows(&self, topic: &Topic) -> bool {
+        self.known.contains(topic)
+    }
+
+    /// Notes of `topic` what stays true once this is committed, so that it need
+    /// not be looked up again.
+    pub fn note(&mut self, topic: &Topic) {
+        self.noted.push(topic.clone());
     }
 
     /// Does `work` or, if it refuses, nothing of it, and goes on either way:
     /// for many small things in one transaction of which some may fail.
     pub fn attempt<T>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<Result<T>> {
-        let run = |conn: &mut Conn, sql: &str| {
-            conn.batch_execute(sql).map_err(|err| Error::Db(db::Error::Query(err)))
-        };
-        let (seq, appended) = (self.seq, self.appended.len());
-        run(self.conn, "SAVEPOINT attempt")?;
+        let (seq, appended, noted) = (self.seq, self.appended.len(), self.noted.len());
+        Savepoint {}.run(self.conn)?;
         match work(self) {
             Err(Error::Refused(refusal)) => {
-                run(self.conn, "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")?;
+                let back = "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt";
+                self.conn.batch_execute(back).map_err(db::Error::from)?;
                 self.seq = seq;
                 self.appended.truncate(appended);
-                self.rows.truncate(appended);
+                self.noted.truncate(noted);
                 Ok(Err(Error::Refused(refusal)))
             }
             Err(err) => Err(err),
             Ok(done) => {
-                run(self.conn, "RELEASE SAVEPOINT attempt")?;
+                Release {}.run(self.conn)?;
                 Ok(Ok(done))
             }
         }
+    }
+
+    /// The same for work that refuses before it writes anything or not at all,
+    /// so that there is nothing to take back. If it does refuse later, all of
+    /// the transaction's work is refused with it.
+    pub fn consider<T>(
+        &mut self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<Result<T>> {
+        let before = std::mem::replace(&mut self.written, false);
+        let outcome = work(self);
+        let wrote = self.written;
+        self.written |= before;
+        match outcome {
+            Err(Error::Refused(refusal)) if !wrote => Ok(Err(Error::Refused(refusal))),
+            Err(err) => Err(err),
+            Ok(done) => Ok(Ok(done)),
+        }
+    }
+}
+
+prepared! {
+    Savepoint {
+        ; "SAVEPOINT attempt"
+    }
+}
+
+prepared! {
+    Release {
+        ; "RELEASE SAVEPOINT attempt"
     }
 }

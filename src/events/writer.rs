@@ -1,19 +1,24 @@
 //! The thread that writes.
 
 use super::interest::Interest;
-use super::log::{self, Row};
+use super::log;
 use super::publisher::Tx;
-use super::{Error, Events, Result, Tail};
+use super::{Error, Events, Result, Tail, Topic};
 use crate::clock::Clock;
 use crate::db::{self, Conn, Url};
 use crate::tasks::chain;
 use crate::telemetry::Metrics;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// The most jobs that share a transaction.
 const SHARE: usize = 256;
+
+/// How many topics something is remembered of. The limit on rooms is no higher
+/// unless somebody raised it.
+const KNOWN: usize = 20_000;
 
 /// How often a transaction is begun anew when the database broke it off.
 const TRIES: u32 = 3;
@@ -78,16 +83,24 @@ pub(super) struct Writer {
 
 /// What a transaction came to.
 enum Outcome {
-    Committed(Events),
+    Committed(Events, Vec<Topic>),
     /// The work at this place refused after it had written: it is to be taken
     /// out, and the rest done again.
     Spoilt(usize),
 }
 
+/// What the thread keeps from one transaction to the next.
+#[derive(Default)]
+struct State {
+    conn: Option<Conn>,
+    /// What was noted of topics, in transactions that were committed.
+    known: HashSet<Topic>,
+}
+
 impl Writer {
     /// Works until every [`Publisher`](super::Publisher) is gone.
     pub fn run(self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
-        let mut conn: Option<Conn> = None;
+        let mut state = State::default();
         while let Some(first) = queue.blocking_recv() {
             let mut jobs = vec![first];
             while jobs.len() < SHARE
@@ -97,33 +110,35 @@ impl Writer {
             }
             self.metrics.write_queue.set(queue.len() as i64);
             // Whoever waits for one of these jobs is told that it came to nothing.
-            let work = AssertUnwindSafe(|| self.commit(&mut conn, jobs));
+            let work = AssertUnwindSafe(|| self.commit(&mut state, jobs));
             if catch_unwind(work).is_err() {
                 self.metrics.panics.inc();
-                conn = None;
+                state.conn = None;
             }
         }
     }
 
-    fn commit(&self, conn: &mut Option<Conn>, mut jobs: Vec<Box<dyn Job>>) {
+    fn commit(&self, state: &mut State, mut jobs: Vec<Box<dyn Job>>) {
         let mut tries = 0;
         while !jobs.is_empty() {
             let began = Instant::now();
-            match self.try_commit(conn, &mut jobs) {
-                Ok(Outcome::Committed(events)) => {
+            match self.try_commit(state, &mut jobs) {
+                Ok(Outcome::Committed(events, noted)) => {
                     self.metrics.commits.inc();
                     self.metrics.commit_jobs.observe(jobs.len() as f64);
                     self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
-                    for event in &events {
-                        self.metrics.appended.with_label_values(&[event.kind]).inc();
+                    self.count(&events);
+                    if state.known.len() + noted.len() > KNOWN {
+                        state.known.clear();
                     }
+                    state.known.extend(noted);
                     self.tail.offer(events);
                     jobs.drain(..).for_each(Job::answer);
                 }
                 Ok(Outcome::Spoilt(at)) => jobs.remove(at).answer(),
                 Err(err) => {
                     // The connection may be the fault; the next one is a new one.
-                    *conn = None;
+                    state.conn = None;
                     tries += 1;
                     let passing = err.is_passing();
                     if passing && tries < TRIES && !err.after_commit {
@@ -139,19 +154,26 @@ impl Writer {
         }
     }
 
-    fn try_commit(
-        &self,
-        slot: &mut Option<Conn>,
-        jobs: &mut [Box<dyn Job>],
-    ) -> Result<Outcome, Failure> {
-        let conn = match slot {
+    fn count(&self, events: &Events) {
+        let mut kinds = HashMap::<&str, u64>::new();
+        for event in events {
+            *kinds.entry(event.kind).or_default() += 1;
+        }
+        for (kind, count) in kinds {
+            self.metrics.appended.with_label_values(&[kind]).inc_by(count);
+        }
+    }
+
+    fn try_commit(&self, state: &mut State, jobs: &mut [Box<dyn Job>]) -> Result<Outcome, Failure> {
+        let State { conn, known } = state;
+        let conn = match conn {
             Some(conn) => conn,
-            None => slot.insert(self.url.connect()?),
+            None => conn.insert(self.url.connect()?),
         };
         conn.begin_write().map_err(db::Error::from)?;
-        match self.work(conn, jobs) {
-            Ok(Outcome::Committed(events)) => match conn.commit() {
-                Ok(()) => Ok(Outcome::Committed(events)),
+        match self.work(conn, known, jobs) {
+            Ok(Outcome::Committed(events, noted)) => match conn.commit() {
+                Ok(()) => Ok(Outcome::Committed(events, noted)),
                 Err(err) => {
                     let _ = conn.rollback();
                     let after_commit = conn.is_postgres();
@@ -166,11 +188,16 @@ impl Writer {
         }
     }
 
-    fn work(&self, conn: &mut Conn, jobs: &mut [Box<dyn Job>]) -> db::Result<Outcome> {
+    fn work(
+        &self,
+        conn: &mut Conn,
+        known: &HashSet<Topic>,
+        jobs: &mut [Box<dyn Job>],
+    ) -> db::Result<Outcome> {
         let mut seq = log::lock(conn)?;
         let before = seq;
         let now = self.clock.now();
-        let (mut events, mut rows) = (Events::new(), Vec::<Row>::new());
+        let (mut events, mut noted) = (Events::new(), Vec::new());
         let alone = jobs.len() == 1;
         for (at, job) in jobs.iter_mut().enumerate() {
             let mut tx = Tx {
@@ -180,21 +207,22 @@ impl Writer {
                 now,
                 seq,
                 appended: Events::new(),
-                rows: Vec::new(),
                 written: false,
+                known,
+                noted: Vec::new(),
             };
             if job.run(&mut tx) {
                 seq = tx.seq;
                 events.append(&mut tx.appended);
-                rows.append(&mut tx.rows);
+                noted.append(&mut tx.noted);
             } else if tx.written || alone || is_broken(tx.conn) {
                 return Ok(Outcome::Spoilt(at));
             }
         }
         if seq > before {
-            log::append(conn, &rows, seq)?;
+            log::append(conn, &events, now, seq)?;
         }
-        Ok(Outcome::Committed(events))
+        Ok(Outcome::Committed(events, noted))
     }
 }
 

@@ -1,6 +1,8 @@
 use super::sheet::Row;
 use super::{Field, Order};
-use crate::catalogue::{NewProduct, Product, parse_id, store, unknown_product};
+use crate::catalogue::{
+    NewProduct, Product, parse_id, require_listed, require_own, store, unknown_product,
+};
 use crate::clearance::{self, NewClearance};
 use crate::clock::Millis;
 use crate::events::{self, Tx};
@@ -112,12 +114,30 @@ impl Change {
         Ok(Change { line, product, price, stock, clearance, observed_at, cells })
     }
 
-    /// Does what the row asks for; false if all of it was so already.
-    pub fn apply(&self, tx: &mut Tx<'_>, order: &Order) -> events::Result<bool> {
-        let describes = DESCRIBING.iter().any(|field| self.cells.contains_key(field));
+    /// Does what the row asks for, or nothing of it; false if all of it was so
+    /// already.
+    pub fn try_apply(
+        &self,
+        tx: &mut Tx<'_>,
+        order: &Order,
+    ) -> events::Result<events::Result<bool>> {
+        let steps = [self.price.is_some(), self.stock.is_some(), self.clearance.is_some()];
+        if !self.describes() && steps.iter().filter(|step| **step).count() < 2 {
+            // One step is refused before it writes.
+            return tx.consider(|tx| self.apply(tx, order));
+        }
+        tx.attempt(|tx| self.apply(tx, order))
+    }
+
+    fn describes(&self) -> bool {
+        DESCRIBING.iter().any(|field| self.cells.contains_key(field))
+    }
+
+    fn apply(&self, tx: &mut Tx<'_>, order: &Order) -> events::Result<bool> {
+        let describes = self.describes();
         let found = store::find(tx.read(), &self.product)?;
         let mut changed = false;
-        match found {
+        let mut product = match found {
             None if !self.cells.contains_key(&Field::Name) => {
                 return Err(unknown_product(tx.read(), "product", &self.product)?.into());
             }
@@ -125,6 +145,7 @@ impl Change {
                 let new = self.described(NewProduct::default());
                 let listed = listings::create(tx, &order.writer, &new.check(tx.now())?)?;
                 changed |= listed.receipt.is_some();
+                listed.product
             }
             Some(product) if describes => {
                 let mut new = self.described(description(&product));
@@ -142,17 +163,23 @@ impl Change {
                 let details = new.check(tx.now())?;
                 let listed = listings::replace(tx, &order.writer, &details, order.confirmed)?;
                 changed |= listed.receipt.is_some();
+                listed.product
             }
-            Some(_) => {}
+            Some(product) => product,
+        };
+        if self.price.is_some() || self.stock.is_some() {
+            require_own(&order.writer, &product)?;
+            require_listed(&product)?;
         }
         if let Some(price) = self.price {
             let (confirmed, observed_at) = (order.confirmed, self.observed_at);
             let terms = Terms { confirmed, observed_at, source: "import" };
-            let set = prices::set(tx, &order.writer, &self.product, price, &terms)?;
+            let set = prices::set_on(tx, &order.writer, product, price, &terms)?;
             changed |= set.receipt.is_some();
+            product = set.product;
         }
         if let Some(change) = self.stock {
-            let set = stock::set(tx, &order.writer, &self.product, change, None)?;
+            let set = stock::set_on(tx, &order.writer, product, change, None)?;
             changed |= set.receipt.is_some();
         }
         if let Some(new) = &self.clearance {

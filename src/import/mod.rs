@@ -25,7 +25,6 @@ use crate::refusal::{Class, Refusal};
 use crate::writes::{Answer, Once};
 use apply::Change;
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// How many rows share a transaction: other writers wait for no more.
@@ -56,8 +55,8 @@ pub struct Order {
     pub once: Option<Once>,
 }
 
-/// Imports a file, until it is done or whoever sent it is `gone`. Blocks: for a
-/// thread that may.
+/// Imports a file, until it is done or whoever sent it is `gone`. A large file
+/// takes its time to read: it is for a thread that may block.
 ///
 /// Row by row what is good is applied and what is not is reported, or, if it
 /// is to be atomic, nothing is applied unless all is good. With a key, how far
@@ -67,20 +66,19 @@ pub struct Order {
 /// # Errors
 /// A file that cannot be read; an atomic one with a bad row; a database that
 /// is away.
-pub fn run(
+pub async fn run(
     order: &Order,
     publisher: &Publisher,
-    handle: &Handle,
     gone: &CancellationToken,
 ) -> events::Result<(Answer, bool)> {
     let mut sheet = open(&order.bytes, order.format)
         .map_err(|err| Refusal::invalid("file", err.code(), err.detail_en(), err.detail_zh()))?;
     let mut report = Report::new(order, &sheet);
     if order.atomic {
-        return run_atomic(order, sheet, report, publisher, handle);
+        return run_atomic(order, sheet, report, publisher).await;
     }
     if let Some(once) = order.once.clone() {
-        let found = handle.block_on(publisher.commit(move |tx| once.answered(tx.read())))?;
+        let found = publisher.commit(move |tx| once.answered(tx.read())).await?;
         match found {
             Some(answer) if answer.status == GOING_ON => {
                 report = Report::resume(&answer.body).unwrap_or(report);
@@ -108,12 +106,12 @@ pub fn run(
             continue;
         }
         let (order_, before) = (order.clone(), report.clone());
-        report = handle.block_on(publisher.commit(move |tx| {
+        let work = move |tx: &mut Tx<'_>| {
             let mut report = before.clone();
             check_alone(tx, &order_, kept)?;
             for change in &chunk {
                 let outcome = match change {
-                    Ok(change) => tx.attempt(|tx| change.apply(tx, &order_))?,
+                    Ok(change) => change.try_apply(tx, &order_)?,
                     Err(error) => Err(events::Error::Refused(error.clone())),
                 };
                 report.count(change_line(change), outcome, &order_)?;
@@ -123,7 +121,8 @@ pub fn run(
                 once.keep(tx, &answer)?;
             }
             Ok(report)
-        }))?;
+        };
+        report = publisher.commit(work).await?;
         kept = report.rows;
         if last {
             return Ok((report.answer()?, false));
@@ -131,12 +130,11 @@ pub fn run(
     }
 }
 
-fn run_atomic(
+async fn run_atomic(
     order: &Order,
     sheet: Sheet<'_>,
     report: Report,
     publisher: &Publisher,
-    handle: &Handle,
 ) -> events::Result<(Answer, bool)> {
     let changes: Vec<_> = sheet.take(MOST_ATOMIC + 1).map(Change::read).collect();
     if changes.len() > MOST_ATOMIC {
@@ -149,13 +147,14 @@ fn run_atomic(
         .into());
     }
     let order = order.clone();
-    let (outcome, replayed) = handle.block_on(publisher.commit(move |tx| {
+    let commit = publisher.commit(move |tx| {
         let work = |tx: &mut Tx<'_>| apply_all(tx, &changes, &order, report.clone());
         match &order.once {
             Some(once) => once.perform(tx, work),
             None => Ok((Ok(work(tx)?), false)),
         }
-    }))?;
+    });
+    let (outcome, replayed) = commit.await?;
     Ok((outcome?, replayed))
 }
 
@@ -167,7 +166,7 @@ fn apply_all(
 ) -> events::Result<Answer> {
     for change in changes {
         let outcome = match change {
-            Ok(change) => tx.attempt(|tx| change.apply(tx, order))?,
+            Ok(change) => change.try_apply(tx, order)?,
             Err(error) => Err(events::Error::Refused(error.clone())),
         };
         report.count(change_line(change), outcome, order)?;

@@ -54,12 +54,18 @@ async fn import(name: Option<&str>, mut write: Write) -> Result<HttpResponse, Pr
         chinese: prefers_chinese(&write.headers),
         once: write.once.clone(),
     };
-    let (publisher, handle) = (write.publisher().clone(), Handle::current());
+    let publisher = write.publisher().clone();
     // Reading a file of megabytes takes its time; other requests do not wait for it.
     // When they stop waiting, this future is dropped, and the work ends with it.
     let gone = CancellationToken::new();
     let _waiting = gone.clone().drop_guard();
-    let job = tokio::task::spawn_blocking(move || run(&order, &publisher, &handle, &gone));
-    let (answer, replayed) = job.await.map_err(|err| Problem::internal(&err))??;
+    let (answer, replayed) = if write.is_small() {
+        run(&order, &publisher, &gone).await?
+    } else {
+        let handle = Handle::current();
+        let run = move || handle.block_on(run(&order, &publisher, &gone));
+        let job = tokio::task::spawn_blocking(run);
+        job.await.map_err(|err| Problem::internal(&err))??
+    };
     Ok(respond(&answer, replayed))
 }

@@ -86,7 +86,7 @@ pub fn set_on(
     let receipt = tx.append(&PriceChanged::new(&product, from, price, observed_at))?;
     catalogue::store::set_price(tx.write(), &product.id, price.fen(), observed_at, now)?;
     let tick = tick(&product, writer, seq, price.fen(), (observed_at, now), terms.source);
-    store::save(tx.write(), &tick)?;
+    tick.run(tx.write())?;
     product.price = Some(price.fen());
     product.price_at = Some(observed_at);
     product.version += 1;
@@ -98,28 +98,28 @@ pub fn set_on(
 pub fn begin(tx: &mut Tx<'_>, writer: &Writer, product: &Product, seq: i64) -> events::Result<()> {
     let Some(price) = product.price else { return Ok(()) };
     let now = tx.now();
-    let tick = tick(product, writer, seq, price, (now, now), "merchant");
-    Ok(store::save(tx.write(), &tick)?)
+    tick(product, writer, seq, price, (now, now), "merchant").run(tx.write())?;
+    Ok(())
 }
 
-fn tick(
-    product: &Product,
-    writer: &Writer,
+fn tick<'a>(
+    product: &'a Product,
+    writer: &'a Writer,
     seq: i64,
     price: i64,
     (observed_at, received_at): (Millis, Millis),
-    source: &str,
-) -> store::Tick {
+    source: &'a str,
+) -> store::Tick<'a> {
     store::Tick {
         seq,
-        product: product.id.clone(),
+        product: &product.id,
         price,
-        unit: product.unit.clone(),
+        unit: &product.unit,
         grams_per_unit: product.grams_per_unit,
         observed_at,
         received_at,
-        source: source.to_owned(),
-        kind: product.price_type.clone(),
-        actor: writer.actor.clone(),
+        source,
+        kind: &product.price_type,
+        actor: &writer.actor,
     }
 }

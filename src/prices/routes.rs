@@ -1,12 +1,12 @@
 use super::Terms;
+use crate::events::Receipt;
 use crate::http::{Problem, resource, time};
 use crate::money::{Price, yuan_text};
-use crate::writes::{Answer, Write, receipt};
+use crate::writes::{Answer, Write};
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use actix_web::web::{self, Path, ServiceConfig};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 /// `/v1/products/{id}/price`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -18,6 +18,17 @@ pub fn routes(service: &mut ServiceConfig) {
 struct NewPrice {
     price: String,
     observed_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Priced {
+    product: String,
+    price: String,
+    price_fen: i64,
+    price_text: String,
+    changed: bool,
+    version: i64,
+    receipt: Option<Receipt>,
 }
 
 /// `PUT /v1/products/{id}/price`: sets the price and tells who follows it.
@@ -36,15 +47,15 @@ async fn put_price(id: Path<String>, mut write: Write) -> Result<HttpResponse, P
         .perform(1, move |tx| {
             let set = super::set(tx, &writer, &id, price, &terms)?;
             let fen = set.product.price.unwrap_or_default();
-            Ok(Answer::ok(&json!({
-                "product": set.product.id,
-                "price": yuan_text(fen),
-                "price_fen": fen,
-                "price_text": set.product.price_text(fen),
-                "changed": set.receipt.is_some(),
-                "version": set.product.version,
-                "receipt": receipt(set.receipt.as_ref()),
-            })))
+            Ok(Answer::ok(&Priced {
+                price: yuan_text(fen),
+                price_fen: fen,
+                price_text: set.product.price_text(fen),
+                changed: set.receipt.is_some(),
+                version: set.product.version,
+                product: set.product.id,
+                receipt: set.receipt,
+            }))
         })
         .await
 }

@@ -151,8 +151,13 @@ pub fn publish(
     most: Most,
 ) -> events::Result<Receipt> {
     for room in message.topics.iter().filter(|topic| topic.kind() == "room") {
+        // A room that is there stays there.
+        if tx.knows(room) {
+            continue;
+        }
         let name = room.name().unwrap_or_default();
         if store::exists(tx.read(), name)? {
+            tx.note(room);
             continue;
         }
         let maker = caller.actor();
@@ -172,6 +177,7 @@ pub fn publish(
         }
         let now = tx.now();
         store::add(tx.write(), name, &maker, now)?;
+        tx.note(room);
     }
     tx.append(message)
 }

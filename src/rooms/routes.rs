@@ -1,12 +1,13 @@
 use super::{Message, Most, NewEvent};
+use crate::events::Receipt;
 use crate::http::{Problem, resource};
 use crate::refusal::Refusal;
 use crate::transports::get_events;
-use crate::writes::{Answer, Write, receipt};
+use crate::writes::{Answer, Write};
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// The most events one request publishes.
 const MOST: usize = 1_000;
@@ -17,6 +18,16 @@ pub fn routes(service: &mut ServiceConfig) {
         "/v1/events",
         [(Method::GET, || web::to(get_events)), (Method::POST, || web::to(post_events))],
     ));
+}
+
+#[derive(Serialize)]
+struct One {
+    receipt: Receipt,
+}
+
+#[derive(Serialize)]
+struct Many {
+    receipts: Vec<Receipt>,
 }
 
 /// `POST /v1/events`: one event, or an array of them in one transaction.
@@ -52,15 +63,15 @@ async fn post_events(mut write: Write) -> Result<HttpResponse, Problem> {
         .perform(cost, move |tx| {
             let mut receipts = Vec::with_capacity(messages.len());
             for message in &messages {
-                receipts.push(receipt(Some(&super::publish(tx, &caller, message, most)?)));
+                receipts.push(super::publish(tx, &caller, message, most)?);
             }
-            Ok(Answer::created(&match receipts.pop() {
-                Some(only) if !many => json!({ "receipt": only }),
+            Ok(match receipts.pop() {
+                Some(receipt) if !many => Answer::created(&One { receipt }),
                 last => {
                     receipts.extend(last);
-                    json!({ "receipts": Value::Array(receipts) })
+                    Answer::created(&Many { receipts })
                 }
-            }))
+            })
         })
         .await
 }

@@ -66,7 +66,8 @@ pub fn set_on(
     let receipt = tx.append(&StockChanged::new(&product, quantity, note))?;
     catalogue::store::set_stock(tx.write(), &product.id, quantity, now)?;
     let delta = from.map(|from| quantity - from);
-    store::save(tx.write(), seq, &product.id, (quantity, delta), now, &writer.actor)?;
+    let (id, actor) = (&*product.id, &*writer.actor);
+    store::Tick { seq, product: id, quantity, delta, received_at: now, actor }.run(tx.write())?;
     product.stock = Some(quantity);
     product.stock_at = Some(now);
     product.version += 1;
@@ -80,8 +81,10 @@ pub fn set_on(
 /// Keeps the first stock of a product that was just listed at position `seq`.
 pub fn begin(tx: &mut Tx<'_>, writer: &Writer, product: &Product, seq: i64) -> events::Result<()> {
     let Some(quantity) = product.stock else { return Ok(()) };
-    let now = tx.now();
-    Ok(store::save(tx.write(), seq, &product.id, (quantity, None), now, &writer.actor)?)
+    let (id, actor, received_at) = (&*product.id, &*writer.actor, tx.now());
+    let tick = store::Tick { seq, product: id, quantity, delta: None, received_at, actor };
+    tick.run(tx.write())?;
+    Ok(())
 }
 
 fn after(product: &Product, change: Move) -> Result<i64, Refusal> {

@@ -1,26 +1,17 @@
 use crate::clock::Millis;
-use crate::db::schema::stock_ticks;
-use crate::db::{self, Conn};
-use diesel::prelude::*;
+use crate::prepared;
 
-/// Keeps a stock that a product had, under the position of its event.
-pub(super) fn save(
-    conn: &mut Conn,
-    seq: i64,
-    product: &str,
-    (quantity, delta): (i64, Option<i64>),
-    received_at: Millis,
-    actor: &str,
-) -> db::Result<()> {
-    diesel::insert_into(stock_ticks::table)
-        .values((
-            stock_ticks::seq.eq(seq),
-            stock_ticks::product.eq(product),
-            stock_ticks::quantity.eq(quantity),
-            stock_ticks::delta.eq(delta),
-            stock_ticks::received_at.eq(received_at),
-            stock_ticks::actor.eq(actor),
-        ))
-        .execute(conn)?;
-    Ok(())
+prepared! {
+    /// A stock that a product had. `seq` is the position of the event that
+    /// told of it.
+    pub(super) Tick<'a> {
+        "INSERT INTO stock_ticks (seq, product, quantity, delta, received_at, actor) VALUES ("
+        seq: i64 as BigInt,
+        ", " product: &'a str as Text,
+        ", " quantity: i64 as BigInt,
+        ", " delta: Option<i64> as Nullable<BigInt>,
+        ", " received_at: Millis as BigInt,
+        ", " actor: &'a str as Text,
+        ; ")"
+    }
 }

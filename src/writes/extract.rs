@@ -6,7 +6,7 @@ use crate::limits::Limits;
 use crate::refusal::Refusal;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::pin::Pin;
 use tokio::sync::OwnedSemaphorePermit;
+
+/// The largest import, in bytes, that is no more than any other write.
+const SMALL: usize = 32 * 1024;
 
 impl From<events::Error> for Problem {
     fn from(err: events::Error) -> Problem {
@@ -39,8 +42,8 @@ pub struct Write {
     pub once: Option<Once>,
     publisher: Data<Publisher>,
     limits: Data<Limits>,
-    /// Imports hold megabytes, so there are few at once.
-    _slot: Option<OwnedSemaphorePermit>,
+    /// A large import holds megabytes, so there are few at once.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl FromRequest for Write {
@@ -65,7 +68,10 @@ async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Pro
     caller.writer().map_err(refused)?;
     let import = request.path().starts_with("/v1/import");
     let allowance = if import { config.import() } else { config.body() };
-    let slot = match import {
+    let length =
+        request.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
+    let small = length.is_some_and(|length: usize| length <= SMALL);
+    let slot = match import && !small {
         true => Some(limits.import_slot()?),
         false => None,
     };
@@ -102,7 +108,7 @@ async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Pro
         once,
         publisher,
         limits,
-        _slot: slot,
+        slot,
     })
 }
 
@@ -120,6 +126,11 @@ impl Write {
     /// The publisher, for what takes more than one transaction.
     pub fn publisher(&self) -> &Publisher {
         &self.publisher
+    }
+
+    /// Whether its body is read in no time: of an import, that it has few rows.
+    pub fn is_small(&self) -> bool {
+        self.slot.is_none()
     }
 
     /// How much may be written.

@@ -14,7 +14,8 @@ use crate::db::{self, Conn};
 use crate::events::{self, Publisher, Receipt, Tx};
 use crate::refusal::Refusal;
 use crate::tasks::Task;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// How long an answer is kept for its key, in milliseconds.
 const KEPT: Millis = 86_400_000;
@@ -34,30 +35,27 @@ pub struct Answer {
 
 impl Answer {
     /// An answer of `status`.
-    pub fn new(status: u16, body: &Value) -> Answer {
-        Answer { status, body: format!("{body}\n") }
+    pub fn new(status: u16, body: &impl Serialize) -> Answer {
+        let mut body = serde_json::to_string(body)
+            .expect("what is answered has names for keys, and nothing in it fails");
+        body.push('\n');
+        Answer { status, body }
     }
 
     /// 200.
-    pub fn ok(body: &Value) -> Answer {
+    pub fn ok(body: &impl Serialize) -> Answer {
         Answer::new(200, body)
     }
 
     /// 201.
-    pub fn created(body: &Value) -> Answer {
+    pub fn created(body: &impl Serialize) -> Answer {
         Answer::new(201, body)
     }
 }
 
 /// A receipt as it is answered; null where nothing was told.
 pub fn receipt(receipt: Option<&Receipt>) -> Value {
-    receipt.map_or(Value::Null, |receipt| {
-        serde_json::json!({
-            "id": receipt.id,
-            "topics": receipt.topics,
-            "subscribers": receipt.subscribers,
-        })
-    })
+    json!(receipt)
 }
 
 /// Under which key a write is to be done once.
@@ -94,7 +92,7 @@ impl Once {
                 Ok((Ok(answer), false))
             }
             Err(events::Error::Refused(refusal)) => {
-                self.keep(tx, &Answer::new(REFUSED, &serde_json::json!(refusal)))?;
+                self.keep(tx, &Answer::new(REFUSED, &refusal))?;
                 Ok((Err(refusal), false))
             }
             Err(err) => Err(err),
