@@ -31,7 +31,17 @@ impl Clock {
 /// `2026-11-22T08:15:30.123Z`.
 pub fn rfc3339(at: Millis) -> String {
     let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
-    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    let at = TimeZone::UTC.to_datetime(at);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        at.year(),
+        at.month(),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+        at.millisecond()
+    )
 }
 
 /// Reads an RFC 3339 time with any offset.

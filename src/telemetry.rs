@@ -144,7 +144,7 @@ pub struct Metrics {
     pub held_back: IntGauge,
     /// Topics that somebody follows.
     pub followed_topics: IntGauge,
-    /// API keys remembered from the database.
+    /// API keys and tokens that need not be looked at again.
     pub remembered_keys: IntGauge,
     /// Addresses and merchants in the rate limiters' maps.
     pub limiter_keys: IntGauge,
@@ -256,7 +256,7 @@ impl Default for Metrics {
             remembered_keys: gauge(
                 &registry,
                 "teawire_remembered_keys",
-                "API keys remembered from the database",
+                "API keys and tokens remembered",
             ),
             limiter_keys: gauge(&registry, "teawire_limiter_keys", "Keys in the rate limiters"),
             registry,

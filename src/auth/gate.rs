@@ -1,5 +1,6 @@
 use super::key::{PREFIX, hash};
-use super::{ApiKey, Caller, Config, Secret, store, token, unauthorized};
+use super::tokens::Tokens;
+use super::{ApiKey, Caller, Config, Secret, store, unauthorized};
 use crate::clock::{Clock, Millis};
 use crate::db::{self, Db};
 use crate::refusal::{Class, Refusal};
@@ -27,6 +28,7 @@ struct Inner {
     db: Db,
     clock: Clock,
     keys: Mutex<HashMap<String, (ApiKey, Instant)>>,
+    tokens: Tokens,
     used: Mutex<HashSet<String>>,
     revoked: RwLock<HashSet<String>>,
 }
@@ -51,6 +53,7 @@ impl Gate {
             db,
             clock,
             keys: Mutex::default(),
+            tokens: Tokens::default(),
             used: Mutex::default(),
             revoked: RwLock::default(),
         };
@@ -76,7 +79,7 @@ impl Gate {
         if shown.starts_with(PREFIX) {
             return self.find_key(shown).await;
         }
-        Ok(token::verify(&self.inner.secret, shown, self.now())?)
+        Ok(self.inner.tokens.verify(&self.inner.secret, shown, self.now())?)
     }
 
     async fn find_key(&self, shown: &str) -> Result<Caller, GateError> {
@@ -117,9 +120,9 @@ impl Gate {
         (since.elapsed() < REMEMBERED).then(|| key.clone())
     }
 
-    /// How many keys are remembered.
+    /// How many keys and tokens are remembered.
     pub fn remembered_keys(&self) -> usize {
-        self.inner.keys.lock().map_or(0, |keys| keys.len())
+        self.inner.keys.lock().map_or(0, |keys| keys.len()) + self.inner.tokens.count()
     }
 
     fn remember(&self, hash: String, key: ApiKey) {

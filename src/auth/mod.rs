@@ -11,6 +11,7 @@ mod secret;
 mod store;
 mod ticket;
 mod token;
+mod tokens;
 
 pub use gate::{Gate, GateError, KeyWatch};
 pub use key::{ApiKey, KeyRow, NewKey, create_key, list_keys, revoke_key};

@@ -51,7 +51,7 @@ pub(super) fn find_key(conn: &mut Conn, hash: &str) -> db::Result<Option<ApiKey>
         .filter(api_keys::hash.eq(hash))
         .filter(api_keys::revoked.is_null())
         .select(api_keys::all_columns)
-        .first(conn)
+        .get_result(conn)
         .optional()?;
     row.map(|row| {
         let role: Role = row.role.parse().map_err(|_| db::Error::Corrupt(row.id.clone()))?;
@@ -109,13 +109,13 @@ pub(super) fn add_ticket(conn: &mut Conn, row: &TicketRow) -> db::Result<()> {
 
 pub(super) fn has_ticket(conn: &mut Conn, hash: &str) -> db::Result<bool> {
     let row: Option<String> =
-        tickets::table.find(hash).select(tickets::hash).first(conn).optional()?;
+        tickets::table.find(hash).select(tickets::hash).get_result(conn).optional()?;
     Ok(row.is_some())
 }
 
 /// Whoever deletes the row has the ticket: of two, one.
 pub(super) fn take_ticket(conn: &mut Conn, hash: &str) -> db::Result<Option<TicketRow>> {
-    let row: Option<TicketRow> = tickets::table.find(hash).first(conn).optional()?;
+    let row: Option<TicketRow> = tickets::table.find(hash).get_result(conn).optional()?;
     let gone = diesel::delete(tickets::table.find(hash)).execute(conn)?;
     Ok(row.filter(|_| gone == 1))
 }

@@ -13,12 +13,13 @@ pub fn find(conn: &mut Conn, id: &str) -> db::Result<Option<Product>> {
     if !is_id(id) {
         return Ok(None);
     }
-    Ok(on_either!(conn, |conn| products::table.find(id).first(conn).optional())?)
+    // Not `first`: SQLite plans what has a bound LIMIT anew each time it runs.
+    Ok(on_either!(conn, |conn| products::table.find(id).get_result(conn).optional())?)
 }
 
 /// The clearance of a product.
 pub fn clearance(conn: &mut Conn, product: &str) -> db::Result<Option<Clearance>> {
-    Ok(clearances::table.find(product).first(conn).optional()?)
+    Ok(clearances::table.find(product).get_result(conn).optional()?)
 }
 
 /// Stores a new product.
@@ -176,7 +177,7 @@ pub fn market(conn: &mut Conn, id: &str) -> db::Result<Option<Market>> {
     if !is_id(id) {
         return Ok(None);
     }
-    Ok(markets::table.find(id).first(conn).optional()?)
+    Ok(markets::table.find(id).get_result(conn).optional()?)
 }
 
 pub(super) fn set_latest(conn: &mut Conn, market: &str, latest: &str) -> db::Result<()> {

@@ -77,12 +77,15 @@ impl Url {
                 let mut conn =
                     SqliteConnection::establish(file).map_err(|err| unavailable(&err))?;
                 // The time to wait for a lock first: the pragmas after it need one. FULL
-                // makes a commit survive a power cut, not just the end of the process.
+                // makes a commit survive a power cut, not just the end of the process. A page
+                // that changes often is copied from the log to the file the seldomer, the
+                // longer the log grows: up to 16 MB.
                 conn.batch_execute("PRAGMA busy_timeout = 10000")?;
                 write_ahead(&mut conn)?;
                 conn.batch_execute(
                     "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                     PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000",
+                     PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000; \
+                     PRAGMA wal_autocheckpoint = 4000",
                 )?;
                 Ok(Conn::Sqlite(conn))
             }

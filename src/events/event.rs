@@ -162,12 +162,15 @@ pub fn known_kind(kind: &str) -> Option<&'static str> {
 /// JSON leaves U+2028, U+2029, U+0085 and DEL as they are, and there are
 /// clients that break a line at them; escaped they harm nobody.
 pub(super) fn data_json(fact: &impl Serialize) -> Result<String, serde_json::Error> {
-    Ok(escape_breaks(serde_json::to_string(fact)?))
+    let mut json = Vec::with_capacity(512);
+    serde_json::to_writer(&mut json, fact)?;
+    Ok(escape_breaks(String::from_utf8(json).map_err(serde::ser::Error::custom)?))
 }
 
 fn escape_breaks(json: String) -> String {
     const BREAKS: [char; 4] = ['\u{2028}', '\u{2029}', '\u{85}', '\u{7f}'];
-    if !json.contains(BREAKS) && !json.contains(['\n', '\r']) {
+    // The bytes that these begin with; few texts have any.
+    if !json.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | 0x7f | 0xc2 | 0xe2)) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len() + 16);

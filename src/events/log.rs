@@ -63,7 +63,7 @@ pub fn head(conn: &mut Conn) -> db::Result<Head> {
 
 fn select_head(conn: &mut Conn) -> db::Result<Option<(i64, String, i64)>> {
     let columns = (log_head::seq, log_head::epoch, log_head::pruned_to);
-    Ok(log_head::table.select(columns).first(conn).optional()?)
+    Ok(log_head::table.select(columns).get_result(conn).optional()?)
 }
 
 fn new_epoch() -> String {
@@ -89,9 +89,11 @@ pub fn try_write(conn: &mut Conn) -> db::Result<()> {
 /// taken.
 pub(super) fn lock(conn: &mut Conn) -> db::Result<i64> {
     let seq = match conn {
-        Conn::Postgres(conn) => log_head::table.select(log_head::seq).for_update().first(conn)?,
+        Conn::Postgres(conn) => {
+            log_head::table.select(log_head::seq).for_update().get_result(conn)?
+        }
         // The transaction is an immediate one: it has the lock already.
-        Conn::Sqlite(conn) => log_head::table.select(log_head::seq).first(conn)?,
+        Conn::Sqlite(conn) => log_head::table.select(log_head::seq).get_result(conn)?,
     };
     Ok(seq)
 }

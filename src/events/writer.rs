@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::db::{self, Conn, Url};
 use crate::tasks::chain;
 use crate::telemetry::Metrics;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
@@ -155,12 +155,9 @@ impl Writer {
     }
 
     fn count(&self, events: &Events) {
-        let mut kinds = HashMap::<&str, u64>::new();
-        for event in events {
-            *kinds.entry(event.kind).or_default() += 1;
-        }
-        for (kind, count) in kinds {
-            self.metrics.appended.with_label_values(&[kind]).inc_by(count);
+        for same in events.chunk_by(|one, next| one.kind == next.kind) {
+            let kind = same.first().map_or("", |event| event.kind);
+            self.metrics.appended.with_label_values(&[kind]).inc_by(same.len() as u64);
         }
     }
 

@@ -130,7 +130,7 @@ impl Change {
     }
 
     fn describes(&self) -> bool {
-        DESCRIBING.iter().any(|field| self.cells.contains_key(field))
+        self.cells.keys().any(|field| DESCRIBING.contains(field))
     }
 
     fn apply(&self, tx: &mut Tx<'_>, order: &Order) -> events::Result<bool> {

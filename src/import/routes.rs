@@ -37,7 +37,7 @@ async fn import(name: Option<&str>, mut write: Write) -> Result<HttpResponse, Pr
     let atomic = params.take_one_of("mode", &["partial", "atomic"])? == Some("atomic");
     let confirmed = params.take_flag("confirm")?;
     params.finish()?;
-    let kind = write.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = write.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let format = name
         .and_then(Format::from_file_name)
         .or_else(|| kind.and_then(Format::from_content_type))
@@ -51,7 +51,7 @@ async fn import(name: Option<&str>, mut write: Write) -> Result<HttpResponse, Pr
         format,
         atomic,
         confirmed,
-        chinese: prefers_chinese(&write.headers),
+        chinese: prefers_chinese(write.headers()),
         once: write.once.clone(),
     };
     let publisher = write.publisher().clone();

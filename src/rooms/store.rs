@@ -4,7 +4,8 @@ use crate::db::{self, Conn};
 use diesel::prelude::*;
 
 pub(super) fn exists(conn: &mut Conn, name: &str) -> db::Result<bool> {
-    let row: Option<String> = rooms::table.find(name).select(rooms::name).first(conn).optional()?;
+    let row: Option<String> =
+        rooms::table.find(name).select(rooms::name).get_result(conn).optional()?;
     Ok(row.is_some())
 }
 

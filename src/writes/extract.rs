@@ -36,10 +36,9 @@ pub struct Write {
     pub params: Params,
     /// Its body as it came.
     pub bytes: Bytes,
-    /// Its headers.
-    pub headers: HeaderMap,
     /// The key it is to be done once under.
     pub once: Option<Once>,
+    request: HttpRequest,
     publisher: Data<Publisher>,
     limits: Data<Limits>,
     /// A large import holds megabytes, so there are few at once.
@@ -102,7 +101,7 @@ async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Pro
     };
     Ok(Write {
         params: Params::parse(request.query_string()),
-        headers: request.headers().clone(),
+        request: request.clone(),
         caller,
         bytes,
         once,
@@ -115,7 +114,12 @@ async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Pro
 impl Write {
     /// The body as a `T`.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        read_form_or_json(&self.headers, &self.bytes)
+        read_form_or_json(self.headers(), &self.bytes)
+    }
+
+    /// Its headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.request.headers()
     }
 
     /// The caller as somebody who writes products.

@@ -16,7 +16,7 @@ pub(super) fn find(
     let row: Option<(String, i32, String)> = idempotency::table
         .find((actor, key))
         .select((idempotency::fingerprint, idempotency::status, idempotency::body))
-        .first(conn)
+        .get_result(conn)
         .optional()?;
     Ok(row.map(|(fingerprint, status, body)| {
         (fingerprint, Answer { status: u16::try_from(status).unwrap_or(500), body })

@@ -116,6 +116,9 @@ CREATE INDEX products_market ON products (market, id);
 CREATE INDEX products_merchant ON products (merchant, id);
 
 -- Every price a product ever had. Append-only; seq is the event's.
+-- No index by product: it would make every price touch a page of its own, where
+-- the table grows at its end alone. Who reads histories writes one behind, as
+-- event_blocks are.
 CREATE TABLE price_ticks (
     seq INTEGER NOT NULL PRIMARY KEY,
     product TEXT NOT NULL,
@@ -128,7 +131,6 @@ CREATE TABLE price_ticks (
     kind TEXT NOT NULL,
     actor TEXT NOT NULL
 );
-CREATE INDEX price_ticks_product ON price_ticks (product, seq);
 
 CREATE TABLE stock_ticks (
     seq INTEGER NOT NULL PRIMARY KEY,
@@ -138,7 +140,6 @@ CREATE TABLE stock_ticks (
     received_at BIGINT NOT NULL,
     actor TEXT NOT NULL
 );
-CREATE INDEX stock_ticks_product ON stock_ticks (product, seq);
 
 -- A clearance that is to start, or runs. `due` is when something happens to it
 -- next by itself; null when nothing will.

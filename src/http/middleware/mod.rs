@@ -6,7 +6,9 @@ use super::{Address, Config, Problem, accepts};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use actix_web::http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, ALLOW, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -18,6 +20,9 @@ use tracing_actix_web::RequestId;
 /// The largest head of a request, in bytes. actix reads up to 128 KiB of one.
 const HEAD_BYTES: usize = 16 * 1024;
 
+/// The route of a request for what is not there.
+const NOWHERE: &str = "none";
+
 /// Gives every answer its request id, every error its shape, and every
 /// request its line in the log and its count in the metrics.
 pub async fn finish<B: MessageBody + 'static>(
@@ -28,9 +33,9 @@ pub async fn finish<B: MessageBody + 'static>(
     let metrics = request.app_data::<Data<Metrics>>().cloned();
     let config = request.app_data::<Data<Config>>().cloned();
     let id = request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default();
-    let headers = request.headers().clone();
+    let headers = asked(request.headers());
     let method = request.method().clone();
-    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let route = request.match_pattern().unwrap_or_else(|| NOWHERE.to_owned());
     let address =
         config.as_ref().map(|config| Address::of(request.head(), &config.trusted_proxies));
 
@@ -85,11 +90,17 @@ pub async fn finish<B: MessageBody + 'static>(
 
     let status = response.status();
     if let Some(metrics) = metrics {
-        let class = format!("{}xx", status.as_u16() / 100);
-        metrics.requests.with_label_values(&[route.as_str(), class.as_str()]).inc();
+        let class = match status.as_u16() / 100 {
+            1 => "1xx",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        };
+        metrics.requests.with_label_values(&[route.as_str(), class]).inc();
     }
     let ms = began.elapsed().as_millis() as u64;
-    let client_address = address.map(|address| address.to_string()).unwrap_or_default();
+    let client_address = address.map(tracing::field::display);
     let status = status.as_u16();
     if status >= 500 {
         tracing::warn!(%method, route, status, ms, client_address, request_id = id, code, "answered");
@@ -99,6 +110,13 @@ pub async fn finish<B: MessageBody + 'static>(
         tracing::debug!(%method, route, status, ms, client_address, request_id = id, code, "answered");
     }
     Ok(response)
+}
+
+/// The headers that say in which language and form an answer is wanted.
+fn asked(headers: &HeaderMap) -> HeaderMap {
+    let names = [ACCEPT, ACCEPT_LANGUAGE];
+    let told = |name: HeaderName| headers.get(&name).map(|value| (name, value.clone()));
+    names.into_iter().filter_map(told).collect()
 }
 
 /// A problem that has to be told where the request is not known any more.
@@ -126,7 +144,9 @@ fn refuse_early(request: &ServiceRequest, route: &str) -> Option<Problem> {
     let head = request.head();
     let size: usize =
         head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size + head.uri.to_string().len() > HEAD_BYTES {
+    // A target is seldom in absolute form, and then its host stands in the headers too.
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if size + target > HEAD_BYTES {
         return Some(
             Problem::new(
                 431,
@@ -146,7 +166,7 @@ fn refuse_early(request: &ServiceRequest, route: &str) -> Option<Problem> {
             "读取请求不应带请求体",
         ));
     }
-    if request.match_pattern().is_none() {
+    if route == NOWHERE {
         return Some(Problem::new(
             404,
             "no_such_path",

@@ -13,6 +13,10 @@ pub struct RequestSpan;
 impl RootSpanBuilder for RequestSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
         use actix_web::HttpMessage;
+        // To find the pattern takes time, and at most levels nobody asks.
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return Span::none();
+        }
         let pattern = request.match_pattern().unwrap_or_default();
         // A root span would stay open, and be entered at every poll of the
         // body, for as long as a stream is.
