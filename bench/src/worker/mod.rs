@@ -143,6 +143,7 @@ impl Worker<'_> {
                 for c in &mut self.conns {
                     c.caught = false;
                     c.retries = 0;
+                    c.began = 0;
                 }
                 self.queue.extend(0..self.conns.len());
             }
