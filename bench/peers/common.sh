@@ -16,9 +16,18 @@ RUN="taskset -c ${CPUS:-0-$(($(nproc) - 1))}"
 ulimit -n "$(ulimit -Hn)"
 NOFILE=$(ulimit -n)
 
+listens() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; } # host port
+
+free_port() { # host port: else another server would be measured in this one's place
+    if listens "$1" "$2"; then
+        echo "$NAME: something else listens on $1:$2" >&2
+        return 1
+    fi
+}
+
 wait_port() { # host port
     for _ in $(seq 300); do
-        if (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; then return 0; fi
+        if listens "$1" "$2"; then return 0; fi
         kill -0 "$(head -1 "$PIDS")" 2>/dev/null || break
         sleep 0.05
     done

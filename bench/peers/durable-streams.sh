@@ -5,10 +5,11 @@ NAME=durable-streams
 bin=$STATE/ds/bin/durable-streams-server
 install() { [ -x "$bin" ] || cargo install durable-streams --version 0.1.5 --root "$STATE/ds"; }
 launch() {
+    free_port 127.0.0.1 19106
     rm -rf "$DIR/data"
-    $RUN "$bin" --host 127.0.0.1 --port 9106 --data-dir "$DIR/data" --durability "${DURABILITY:-wal}" >"$LOG" 2>&1 &
+    $RUN "$bin" --host 127.0.0.1 --port 19106 --data-dir "$DIR/data" --durability "${DURABILITY:-wal}" >"$LOG" 2>&1 &
     echo $! >"$PIDS"
-    wait_port 127.0.0.1 9106
+    wait_port 127.0.0.1 19106
 }
 # It has nothing to say goodbye with.
 SIGNAL=-KILL

@@ -4,6 +4,7 @@ NAME=nchan
 . "$(dirname "$0")/common.sh"
 install() { apt_install nginx libnginx-mod-nchan; }
 launch() {
+    free_port 127.0.0.1 19101
     mkdir -p "$DIR/logs" "$DIR/tmp"
     cat >"$DIR/nginx.conf" <<CONF
 load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
@@ -26,7 +27,7 @@ http {
     nchan_message_buffer_length 1000;
     nchan_message_timeout 300s;
     server {
-        listen 127.0.0.1:9101 backlog=4096;
+        listen 127.0.0.1:19101 backlog=4096;
         location ~ ^/pub/(.+)\$ { nchan_publisher http; nchan_channel_id \$1; }
         location ~ ^/sub/(.+)\$ { nchan_subscriber eventsource; nchan_channel_id \$1; }
         location ~ ^/poll/(.+)\$ { nchan_subscriber longpoll; nchan_channel_id \$1; }
@@ -35,6 +36,6 @@ http {
 CONF
     PATH=$PATH:/usr/sbin $RUN nginx -c "$DIR/nginx.conf" -p "$DIR" >"$LOG" 2>&1 &
     echo $! >"$PIDS"
-    wait_port 127.0.0.1 9101
+    wait_port 127.0.0.1 19101
 }
 main "$@"

@@ -5,8 +5,9 @@ NAME=rawlimit
 bin=${RAWLIMIT:-${CARGO_TARGET_DIR:-$BENCH/target}/release/rawlimit}
 install() { [ -x "$bin" ] || (cd "$BENCH" && cargo build --release --locked); }
 launch() {
-    $RUN "$bin" --listen 127.0.0.1:9100 --threads "${WORKERS:-1}" ${WRITEV:+--writev} ${SWEEP:+--sweep} >"$LOG" 2>&1 &
+    free_port 127.0.0.1 19100
+    $RUN "$bin" --listen 127.0.0.1:19100 --threads "${WORKERS:-1}" ${WRITEV:+--writev} ${SWEEP:+--sweep} >"$LOG" 2>&1 &
     echo $! >"$PIDS"
-    wait_port 127.0.0.1 9100
+    wait_port 127.0.0.1 19100
 }
 main "$@"

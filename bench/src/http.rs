@@ -71,8 +71,11 @@ fn number<T: std::str::FromStr>(b: &[u8]) -> Result<T, NotHttp> {
     std::str::from_utf8(b).ok().and_then(|s| s.parse().ok()).ok_or(NotHttp)
 }
 
-/// A response that has fully arrived, with its body freed of chunk framing.
-pub fn whole_response(b: &[u8]) -> Result<Option<(Head, Cow<'_, [u8]>)>, NotHttp> {
+/// A head, and the body freed of chunk framing.
+pub type Response<'a> = (Head, Cow<'a, [u8]>);
+
+/// A response that has fully arrived; None: not yet.
+pub fn whole_response(b: &[u8]) -> Result<Option<Response<'_>>, NotHttp> {
     let Some(head) = parse_head(b)? else { return Ok(None) };
     let rest = &b[head.len..];
     match head.framing {

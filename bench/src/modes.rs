@@ -58,7 +58,8 @@ pub fn load(run: &mut Run, plan: &Plan) -> Result<(), String> {
     }
     r.put("stalls", o.stalls);
     r.put_rounded("requests_per_s", o.acked as f64 / publishing, 1);
-    r.put_rounded("messages_per_s", o.messages as f64 / publishing, 1);
+    let answered = o.acked * plan.batch as u64;
+    r.put_rounded("messages_per_s", answered as f64 / publishing, 1);
     r.quantiles("ack", &ack);
     r.put("expected", o.expected_deliveries);
     r.put("delivered", delivered);
