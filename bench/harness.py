@@ -42,7 +42,10 @@ class Server:
         """One run of the generator against it: the figures, or why there are none."""
         command = [LOAD, *args, "--profile", self.profile(profile),
                    "--pid-file", STATE / f"{self.script}.pid", "--quiet"]
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=timeout)
+        try:
+            done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            return {"failed": f"no end within {timeout} s"}
         lines = done.stdout.splitlines()
         result = json.loads(lines[-1]) if lines else {}
         if done.returncode:

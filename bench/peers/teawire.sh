@@ -5,7 +5,7 @@
 # $BENCH_STATE/teawire/.
 NAME=teawire
 . "$(dirname "$0")/common.sh"
-bin=$(realpath -m "${TEAWIRE:-$BENCH/../target/release/teawire}")
+bin=$(realpath -m "${TEAWIRE:-${CARGO_TARGET_DIR:-$BENCH/../target}/release/teawire}")
 install() { [ -x "$bin" ] || (cd "$BENCH/.." && cargo build --release --locked); }
 launch() {
     rm -rf "$DIR/data"

@@ -13,6 +13,7 @@ fn sockaddr(a: SocketAddrV4) -> libc::sockaddr_in {
 }
 
 fn set(fd: RawFd, level: i32, name: i32, value: i32) {
+    // SAFETY: four bytes are read in place.
     unsafe {
         libc::setsockopt(fd, level, name, (&value as *const i32).cast(), 4);
     }
@@ -20,6 +21,7 @@ fn set(fd: RawFd, level: i32, name: i32, value: i32) {
 
 /// Starts a connection from the given source address.
 pub fn connect(from: Option<Ipv4Addr>, to: SocketAddrV4) -> Result<RawFd, i32> {
+    // SAFETY: addresses are 16 bytes and read in place; the descriptor is ours.
     unsafe {
         let fd = libc::socket(
             libc::AF_INET,
@@ -60,6 +62,7 @@ pub fn errno() -> i32 {
 pub fn socket_error(fd: RawFd) -> i32 {
     let mut e = 0i32;
     let mut len = 4u32;
+    // SAFETY: four bytes are written in place.
     unsafe {
         libc::getsockopt(
             fd,
@@ -74,6 +77,7 @@ pub fn socket_error(fd: RawFd) -> i32 {
 
 /// Closes; with `reset` the peer gets RST and no port is left in TIME_WAIT.
 pub fn close(fd: RawFd, reset: bool) {
+    // SAFETY: eight bytes are read in place; whoever calls owns the descriptor.
     unsafe {
         if reset {
             let l = libc::linger { l_onoff: 1, l_linger: 0 };
@@ -91,6 +95,7 @@ pub fn close(fd: RawFd, reset: bool) {
 
 /// Sends what fits; negative with [`errno`] if nothing does.
 pub fn send(fd: RawFd, b: &[u8]) -> isize {
+    // SAFETY: the pointer and length are those of a slice.
     unsafe { libc::send(fd, b.as_ptr().cast(), b.len(), libc::MSG_NOSIGNAL) }
 }
 
@@ -125,6 +130,7 @@ pub fn connect_and_wait(to: SocketAddrV4) -> Option<RawFd> {
 
 /// Receives what there is; 0 at the end, negative with [`errno`] if nothing.
 pub fn recv(fd: RawFd, b: &mut [u8]) -> isize {
+    // SAFETY: the pointer and length are those of a slice.
     unsafe { libc::recv(fd, b.as_mut_ptr().cast(), b.len(), 0) }
 }
 
@@ -134,6 +140,7 @@ pub struct Epoll(RawFd);
 impl Epoll {
     /// An empty set.
     pub fn new() -> Epoll {
+        // SAFETY: a call without pointers.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         assert!(fd >= 0, "epoll_create1 failed");
         Epoll(fd)
@@ -142,12 +149,14 @@ impl Epoll {
     /// Watches a descriptor; `data` comes back with its events.
     pub fn add(&self, fd: RawFd, events: i32, data: u64) {
         let mut e = libc::epoll_event { events: events as u32, u64: data };
+        // SAFETY: `e` is read in place.
         unsafe { libc::epoll_ctl(self.0, libc::EPOLL_CTL_ADD, fd, &mut e) };
     }
 
     /// Watches it for other events.
     pub fn modify(&self, fd: RawFd, events: i32, data: u64) {
         let mut e = libc::epoll_event { events: events as u32, u64: data };
+        // SAFETY: `e` is read in place.
         unsafe { libc::epoll_ctl(self.0, libc::EPOLL_CTL_MOD, fd, &mut e) };
     }
 
@@ -157,6 +166,7 @@ impl Epoll {
             tv_sec: (timeout_ns / 1_000_000_000) as i64,
             tv_nsec: (timeout_ns % 1_000_000_000) as i64,
         };
+        // SAFETY: there is room for as many events as are asked for.
         let n = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,

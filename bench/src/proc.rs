@@ -8,7 +8,7 @@ use std::fs;
 pub struct Usage {
     pub user_s: f64,
     pub sys_s: f64,
-    /// Scheduler run time of all live threads; finer than user + sys.
+    /// The same to the nanosecond, with threads that have ended.
     pub run_s: f64,
     pub rss_kib: u64,
     pub pss_kib: u64,
@@ -72,24 +72,38 @@ fn field_kib(text: &str, key: &str) -> u64 {
         .unwrap_or(0)
 }
 
+/// CPU seconds of a process by its own clock; 0 if it has none.
+fn run_s(pid: i32) -> f64 {
+    let mut clock = 0;
+    let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both calls write to the place that they are given.
+    unsafe {
+        if libc::clock_getcpuclockid(pid, &mut clock) != 0
+            || libc::clock_gettime(clock, &mut ts) != 0
+        {
+            return 0.0;
+        }
+    }
+    ts.tv_sec as f64 + ts.tv_nsec as f64 / 1e9
+}
+
+/// Clock ticks a second, in which /proc counts.
+fn ticks() -> f64 {
+    // SAFETY: a call without pointers.
+    unsafe { libc::sysconf(libc::_SC_CLK_TCK) as f64 }
+}
+
 /// What processes used together; memory only if asked, which takes longer.
 pub fn usage(pids: &[i32], memory: bool) -> Usage {
-    let hz = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
+    let hz = ticks();
     let mut u = Usage::default();
     for &pid in pids {
         let Some(s) = stat(pid) else { continue };
         u.processes += 1;
         u.user_s += s.user as f64 / hz;
         u.sys_s += s.sys as f64 / hz;
-        if let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) {
-            for t in tasks.flatten() {
-                u.threads += 1;
-                if let Ok(text) = fs::read_to_string(t.path().join("schedstat")) {
-                    let ns: u64 = text.split(' ').next().and_then(|v| v.parse().ok()).unwrap_or(0);
-                    u.run_s += ns as f64 / 1e9;
-                }
-            }
-        }
+        u.run_s += run_s(pid);
+        u.threads += fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
         if memory {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             u.rss_kib += field_kib(&status, "VmRSS");
@@ -104,7 +118,7 @@ pub fn usage(pids: &[i32], memory: bool) -> Usage {
 /// CPU seconds of the kernel's softirq threads: loopback work that was not
 /// charged to the process that sent.
 pub fn softirq_s() -> f64 {
-    let hz = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
+    let hz = ticks();
     pids()
         .into_iter()
         .filter(|p| {
@@ -135,6 +149,7 @@ pub fn pin(cpus: &[usize]) {
     if cpus.is_empty() {
         return;
     }
+    // SAFETY: all-zero is an empty set, which is read in place.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         for &c in cpus {
@@ -149,6 +164,7 @@ pub fn pin(cpus: &[usize]) {
 /// Raises the soft limit of open files to the hard limit, and the hard limit
 /// where that is allowed. Returns the limit now in force.
 pub fn raise_nofile() -> u64 {
+    // SAFETY: limits are read and written in place.
     unsafe {
         let mut r = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::getrlimit(libc::RLIMIT_NOFILE, &mut r);
