@@ -257,20 +257,14 @@ impl Subscription {
 
     /// See [`next`](Subscription::next).
     pub fn poll_next(&mut self, cx: &mut Context<'_>, room: Room) -> Poll<db::Result<Step>> {
-        loop {
-            match self.poll_step(cx, room) {
-                Poll::Ready(Ok(Some(step))) => return Poll::Ready(Ok(step)),
-                Poll::Ready(Ok(None)) => {
-                    self.hub.listen(self.key, cx);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(err)) => return Poll::Ready(Err(err)),
-                Poll::Pending => {
-                    self.hub.listen(self.key, cx);
-                    return Poll::Pending;
-                }
-            }
+        let step = self.poll_step(cx, room);
+        match step {
+            Poll::Ready(Ok(Some(step))) => return Poll::Ready(Ok(step)),
+            Poll::Ready(Err(err)) => return Poll::Ready(Err(err)),
+            Poll::Ready(Ok(None)) | Poll::Pending => {}
         }
+        self.hub.listen(self.key, cx);
+        Poll::Pending
     }
 
     /// The next step that can be taken without waiting for news.

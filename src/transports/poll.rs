@@ -55,7 +55,7 @@ pub(super) async fn get_poll(
     // Without a cursor there is nothing to wait for: what is wanted is one.
     let wait = if start.is_none() { 0 } else { wait };
     let start = start.unwrap_or(Start::Now);
-    let guest = Guest { caller, seat: Some(seat), until: None, streams: false };
+    let guest = Guest { caller, seat: Some(seat), until: None, streams: false, closes: false };
     let (mut subscription, reset) =
         Subscription::open(&house.hub, wanted.filter(), &start, guest).await?;
     let readers = house.hub.readers();

@@ -106,7 +106,8 @@ async fn open(
     let start = start(request, cursor).unwrap_or(Start::Now);
     let names = wanted.names();
     let until = max_age.map(|age| Instant::now() + Duration::from_secs(age.unsigned_abs()));
-    let guest = Guest { caller, seat: Some(seat), until, streams: true };
+    let closes = request.head().connection_type() == ConnectionType::Close;
+    let guest = Guest { caller, seat: Some(seat), until, streams: true, closes };
     let (subscription, reset) =
         Subscription::open(&house.hub, wanted.filter(), &start, guest).await?;
     let mut first = hello(&subscription, &names, config, house);

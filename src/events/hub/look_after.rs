@@ -48,15 +48,20 @@ impl Hub {
         let write_time = u32::try_from(self.readers.write_time.as_secs()).unwrap_or(u32::MAX);
         let frame = chunk(&heartbeat_frame(self.readers.gate.now()));
         let mut due = Vec::new();
-        let mut unread = Vec::new();
         {
             let mut state = self.state.borrow_mut();
             let state = &mut *state;
             state.second = self.second();
             let now = state.second;
+            // A second may have been left out.
+            let first = self.looked.replace(now) + 1;
+            let beats = |key: u32| (key % period + period - first % period) % period <= now - first;
+            if now < first {
+                return;
+            }
             for (key, member) in &mut state.members {
                 let key = key as u32;
-                let beats = key % period == now % period;
+                let beats = beats(key);
                 if !beats && member.due > now && member.stalled == 0 {
                     continue;
                 }
@@ -71,7 +76,6 @@ impl Hub {
                 group.rest();
             }
             state.scratch.shrink_to(64 * 1024);
-            unread.append(&mut state.unread);
             state.report(&self.readers);
         }
         for (key, what) in due {
@@ -80,9 +84,6 @@ impl Hub {
                 Due::Answer => self.end_wait(key, None),
                 Due::Close => self.state.borrow_mut().drop_line(&self.readers, key),
             }
-        }
-        for key in unread {
-            self.read_poll(key);
         }
     }
 
@@ -157,7 +158,7 @@ impl Hub {
                 // Whoever is in the middle of a frame could not be told; it knows
                 // where it was and comes back.
                 let told = !line.is_blocked() && line.send_own(&last) == Sent::All;
-                if told && code != "shutdown" {
+                if told && code != "shutdown" && !member.person.guest.closes {
                     drop(state);
                     self.give_back(key, Bytes::new());
                 } else {

@@ -16,6 +16,8 @@ pub struct Guest {
     pub until: Option<Instant>,
     /// Whether it is a stream: it gets heartbeats, and a place among the streams.
     pub streams: bool,
+    /// Whether its connection ends with it.
+    pub closes: bool,
 }
 
 /// A reader as the hub sees it. There may be a hundred thousand of these:

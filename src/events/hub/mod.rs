@@ -40,6 +40,9 @@ const BATCH: usize = 256;
 /// meanwhile goes out in the same write, so small slices deliver more.
 const SLICE: usize = 32;
 
+/// How many slices are served before it is looked whether anything else is due.
+const SLICES: usize = 64;
+
 /// How long a poll is held after the first event, for those that come with it.
 pub const GATHER: Duration = Duration::from_millis(50);
 
@@ -85,6 +88,8 @@ pub struct Hub {
     /// Everything up to here has been put before the groups.
     position: Cell<i64>,
     began: Instant,
+    /// The second in which it looked after its readers last.
+    looked: Cell<u32>,
     signatures: Signatures,
     dispatch: OnceCell<Dispatch>,
 }
@@ -103,6 +108,7 @@ impl Hub {
             state,
             position,
             began: Instant::now(),
+            looked: Cell::new(0),
             signatures: Signatures::default(),
             dispatch: OnceCell::new(),
         });
@@ -239,25 +245,32 @@ impl Hub {
 
     /// Puts the news before the groups and goes round those whom it concerns,
     /// in slices: between two, others have their turn, and newer news is taken.
+    /// Whoever calls has others to look after too, however fast the news comes:
+    /// after some slices it is asked to come again.
     async fn deliver(self: &Rc<Hub>, news: &mut watch::Receiver<i64>) {
         let mut far = Vec::new();
-        loop {
+        for _ in 0..SLICES {
             news.mark_unchanged();
             let more = self.absorb();
-            let rounds = {
+            let (rounds, unread) = {
                 let mut state = self.state.borrow_mut();
                 state.collect_gathered(Instant::now());
-                state.slice(&self.readers, self.position(), SLICE, &mut far)
+                let rounds = state.slice(&self.readers, self.position(), SLICE, &mut far);
+                (rounds, std::mem::take(&mut state.unread))
             };
             for key in far.drain(..) {
                 self.readers.metrics.fell_behind.inc();
                 self.walk(key);
+            }
+            for key in unread {
+                self.read_poll(key);
             }
             if !more && !rounds {
                 return;
             }
             tokio::task::yield_now().await;
         }
+        self.state.borrow().asked.notify_one();
     }
 
     /// Puts the next events before the groups; true if there may be more.

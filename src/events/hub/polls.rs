@@ -49,10 +49,10 @@ pub(super) struct PollLine {
     first: Option<Box<str>>,
     /// What was left of its quota when it was asked.
     standing: Option<Standing>,
-    closes: bool,
+    pub closes: bool,
     pub waiting: bool,
     /// Something came while it waited.
-    unread: bool,
+    pub unread: bool,
     /// The second in which its wait is over, or its time between two polls.
     pub until: u32,
 }

@@ -290,6 +290,16 @@ impl State {
             }
             Sent::Gone => return self.drop_line(readers, key),
         }
+        if let Outlet::Poll(poll) = &member.outlet {
+            if poll.closes {
+                return self.drop_line(readers, key);
+            }
+            if poll.unread {
+                self.unread.push(key);
+                self.asked.notify_one();
+            }
+            return;
+        }
         while self.serve(readers, position, key, far) && far.is_empty() {}
     }
 
