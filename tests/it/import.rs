@@ -193,3 +193,24 @@ async fn what_is_no_table_is_refused() {
         assert_eq!(service.head().await, before, "{what}");
     }
 }
+
+#[tokio::test]
+async fn a_row_that_is_refused_leaves_nothing_of_itself_among_many_that_are_good() {
+    let service = three_teas().await;
+    let mut follower = service.follow("product/longjing,product/biluochun,product/keemun").await;
+    // A price alone, a price and a stock that cannot be, a price of no product.
+    let before = service.shown("biluochun").await;
+    let table = "product,price,stock,delta\nlongjing,128.00,,\nbiluochun,120.00,,-5\n\
+                 nowhere,1.00,,\nkeemun,101.00,7,\n";
+
+    let answer = import(&service, "/v1/import", CSV, table).await;
+
+    assert_eq!((answer.status, &answer.json["applied"]), (207, &json!(2)), "{}", answer.text);
+    let lines: Vec<_> = answer.json["errors"].as_array().unwrap().iter().collect();
+    assert_eq!([&lines[0]["line"], &lines[1]["line"]], [&json!(3), &json!(4)]);
+    let told = ["longjing", "keemun", "keemun"];
+    for product in told {
+        assert_eq!(follower.next().await.data()["product"], product);
+    }
+    assert_eq!(service.shown("biluochun").await, before);
+}

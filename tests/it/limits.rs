@@ -163,3 +163,20 @@ async fn the_limits_are_told() {
     assert!(answer.text.contains("77"), "{}", answer.text);
     assert!(answer.ok().is_object());
 }
+
+#[tokio::test]
+async fn a_room_that_came_to_nothing_is_not_thought_to_be_there() {
+    let service = Service::with(low(&[("ROOMS", 1)])).await;
+    let token = service.merchant("m1");
+    let say = |room: &str| json!({"topics": [room], "type": "room.message", "data": 1});
+
+    let both = json!([say("room/tea"), say("room/pots")]);
+    let answer = service.post(&token, "/v1/events", both).await;
+    assert_eq!((answer.status, answer.code()), (422, "too_many_rooms"), "{}", answer.text);
+
+    for _ in 0..2 {
+        assert_eq!(service.post(&token, "/v1/events", say("room/pots")).await.status, 201);
+    }
+    let answer = service.post(&token, "/v1/events", say("room/tea")).await;
+    assert_eq!((answer.status, answer.code()), (422, "too_many_rooms"), "{}", answer.text);
+}
