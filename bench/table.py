@@ -139,8 +139,8 @@ ROWS = (
         (
             fanout(1000, (TEAWIRE, LIMIT), SINGLE),
             fanout(5000, (TEAWIRE, LIMIT, NCHAN), SINGLE),
-            fanout(10000, (TEAWIRE, LIMIT, NCHAN), SINGLE, 4),
-            fanout(18000, (TEAWIRE, LIMIT), SINGLE, 5),
+            fanout(10000, (TEAWIRE, LIMIT, NCHAN), SINGLE, 3.5),
+            fanout(18000, (TEAWIRE, LIMIT), SINGLE, 4),
         ),
         (CPU, RATE, P50, P99, BUSY, GENERATOR),
         (

@@ -28,7 +28,7 @@ free_port() { # host port: else another server would be measured in this one's p
 wait_port() { # host port
     for _ in $(seq 300); do
         if listens "$1" "$2"; then return 0; fi
-        kill -0 "$(head -1 "$PIDS")" 2>/dev/null || break
+        runs "$(head -1 "$PIDS")" || break
         sleep 0.05
     done
     echo "$NAME: nothing listens on $1:$2" >&2
@@ -44,12 +44,15 @@ apt_install() { # packages; their services are not started
         apt-get install -y --no-install-recommends "$@" >/dev/null
 }
 
+# A process that has ended and was not waited for yet runs no more.
+runs() { grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null; } # pid
+
 stop() {
     [ -f "$PIDS" ] || return 0
     for pid in $(cat "$PIDS"); do kill "${SIGNAL:--TERM}" "$pid" 2>/dev/null || true; done
     for pid in $(cat "$PIDS"); do
         for _ in $(seq 200); do
-            kill -0 "$pid" 2>/dev/null || break
+            runs "$pid" || break
             sleep 0.02
         done
         kill -KILL "$pid" 2>/dev/null || true

@@ -23,7 +23,7 @@ launch() {
     for _ in $(seq 1200); do
         address=$(sed -n 's#^listening on http://##p' "$DIR/data/out")
         [ -n "$address" ] && break
-        kill -0 "$(cat "$PIDS")" 2>/dev/null || break
+        runs "$(cat "$PIDS")" || break
         sleep 0.05
     done
     if [ -z "$address" ]; then
