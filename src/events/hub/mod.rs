@@ -268,6 +268,10 @@ impl Hub {
             if !more && !rounds {
                 return;
             }
+            // First other threads, if they share this one's processor: the writer has
+            // an answer to give, and would wait for as long as the scheduler lets a
+            // busy thread go on. Then the other tasks of this one.
+            std::thread::yield_now();
             tokio::task::yield_now().await;
         }
         self.state.borrow().asked.notify_one();
