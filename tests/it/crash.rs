@@ -58,6 +58,9 @@ async fn what_was_acknowledged_is_there_once_after_a_kill() {
             accounts.push(writer.await.unwrap());
         }
         service.restart().await;
+        // PostgreSQL may still be committing what was on its way. Whoever writes next
+        // waits for that, and after them nothing changes any more.
+        service.product(&format!("after-{round}")).await;
 
         for account in &accounts {
             check(&service, account, next).await;
