@@ -147,7 +147,10 @@ impl Log {
         let blocks = blocks::Blocks::default();
         let catch_up = tail::CatchUp { db: db.clone(), tail: tail.clone() };
         let unasked = watch::Sender::new(0).subscribe();
-        tasks.spawn(catch_up, Duration::from_millis(250), unasked.clone());
+        // A SQLite file has one node: there is nobody else to hear of.
+        let alone = matches!(db.url(), db::Url::Sqlite(_));
+        let pace = Duration::from_millis(if alone { 1_000 } else { 250 });
+        tasks.spawn(catch_up, pace, unasked.clone());
         let retention = retention::Retention {
             db: db.clone(),
             tail: tail.clone(),
