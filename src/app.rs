@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 use tracing_actix_web::TracingLogger;
 
 /// How many connections may wait to be accepted.
@@ -61,6 +62,7 @@ pub struct Service {
     pub servers: (Server, Server),
     stop: watch::Sender<bool>,
     drain: watch::Sender<bool>,
+    returned: TaskTracker,
     tasks: Tasks,
     writer: JoinHandle<()>,
     shutdown: Duration,
@@ -137,7 +139,9 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
     let (ops_listener, ops_address) = bind(config.ops_listen)?;
     let failed = |err| StartError::Io("the server", err);
     let (drain, draining) = watch::channel(false);
-    let public = public_server(config, parts.clone(), listener, draining).map_err(failed)?;
+    let returned = TaskTracker::new();
+    let public = public_server(config, parts.clone(), listener, draining, returned.clone())
+        .map_err(failed)?;
     let operators = ops_server(parts, ops_listener).map_err(failed)?;
     let shutdown = Duration::from_secs(config.shutdown_seconds);
     let servers = (public, operators);
@@ -149,6 +153,7 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
         servers,
         stop,
         drain,
+        returned,
         tasks,
         writer,
         shutdown,
@@ -206,6 +211,7 @@ fn public_server(
     parts: Parts,
     listener: TcpListener,
     draining: watch::Receiver<bool>,
+    returned: TaskTracker,
 ) -> io::Result<Server> {
     let origins = config.http.allowed_origins.clone();
     let workers = match config.http.workers {
@@ -219,6 +225,7 @@ fn public_server(
         head_time: Duration::from_secs(config.http.head_seconds),
         shutdown: Duration::from_secs(config.shutdown_seconds.max(2) - 1),
         draining,
+        returned,
     };
     server::start(setting, listener, move |hub| {
         let panics = parts.metrics.panics.clone();
@@ -310,7 +317,8 @@ impl Service {
     /// all that was begun is done.
     pub async fn run_until(self, signal: impl Future<Output = ()>) {
         let (public, operators) = self.handles();
-        let Service { servers, stop, drain, tasks, writer, publisher, shutdown, .. } = self;
+        let Service { servers, stop, drain, returned, tasks, writer, publisher, shutdown, .. } =
+            self;
         let serving = tokio::spawn(async move { tokio::join!(servers.0, servers.1) });
         signal.await;
         tracing::info!("stopping");
@@ -321,6 +329,10 @@ impl Service {
         tokio::time::sleep((shutdown / 10).min(Duration::from_secs(1))).await;
         let end = async {
             let _ = drain.send(true);
+            returned.close();
+            // The rest has to be ended too, whatever these are at.
+            let most = shutdown.saturating_sub(Duration::from_secs(2));
+            let _ = tokio::time::timeout(most, returned.wait()).await;
             public.stop(true).await;
             tasks.stop().await;
             operators.stop(false).await;

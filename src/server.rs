@@ -20,6 +20,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 /// How long a connection is kept between two requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -39,6 +40,9 @@ pub struct Setting {
     pub shutdown: Duration,
     /// Becomes true when connections are to end after their request.
     pub draining: watch::Receiver<bool>,
+    /// Connections that came back to the dispatcher: actix does not know of
+    /// them when it stops.
+    pub returned: TaskTracker,
 }
 
 /// Starts a server of what `make` makes for each thread.
@@ -101,7 +105,9 @@ where
                 let again = Rc::downgrade(&thread);
                 thread.hub.give_back_to(move |socket, early| {
                     if let Some(thread) = again.upgrade() {
-                        actix_web::rt::spawn(async move { thread.serve(socket, early).await });
+                        let returned = thread.setting.returned.clone();
+                        let serve = async move { thread.serve(socket, early).await };
+                        actix_web::rt::spawn(returned.track_future(serve));
                     }
                 });
                 Ok::<_, io::Error>(fn_service(move |socket: TcpStream| {

@@ -1,10 +1,11 @@
 use super::request::{Arrived, Asked, Signatures};
 use bytes::{Buf, Bytes};
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -33,13 +34,25 @@ pub struct Control(RefCell<State>);
 #[derive(Default)]
 struct State {
     arrived: Arrived,
-    signature: Option<u64>,
+    /// What the request of that number is recognised by.
+    signature: Option<(u64, u64)>,
     /// How many requests were begun.
-    requests: u64,
+    begun: u64,
+    /// One of them is being answered.
     answering: bool,
     leave: Option<Leave>,
     /// Everything was written: the dispatcher is ending.
     leaving: bool,
+    /// Whoever waits until everything written so far has been accepted.
+    settling: Settling,
+}
+
+#[derive(Default)]
+enum Settling {
+    #[default]
+    Nobody,
+    Asked(Waker),
+    Done,
 }
 
 struct Leave {
@@ -52,31 +65,43 @@ impl Control {
     /// A request was read, and is being answered.
     pub fn begin(&self) {
         let mut state = self.0.borrow_mut();
-        state.requests += 1;
+        state.begun += 1;
         state.answering = true;
+        state.settling = Settling::Nobody;
     }
 
-    /// An answer was begun: what arrives from now on is the next request.
+    /// An answer was begun.
     pub fn answered(&self) {
-        let mut state = self.0.borrow_mut();
-        state.answering = false;
-        state.arrived = Arrived::Nothing;
+        self.0.borrow_mut().answering = false;
     }
 
-    /// Whether the request that is being answered came alone: nothing was read
-    /// that the dispatcher has not looked at.
+    /// Whether the request that was begun last is a `GET` without a body, and
+    /// nothing was read that lies behind it.
     pub fn is_alone(&self) -> bool {
-        self.0.borrow().arrived.is_one_head()
+        let state = self.0.borrow();
+        state.arrived.ends_with_bare_get() && state.arrived.whole == state.begun
     }
 
-    /// Whether nothing was read since the answer was begun.
-    pub fn is_quiet(&self) -> bool {
-        self.0.borrow().arrived == Arrived::Nothing
-    }
-
-    /// What the request is recognised by when it comes again, if it is a poll.
+    /// What that request is recognised by when it comes again, if it is a poll.
     pub fn signature(&self) -> Option<u64> {
-        self.0.borrow().signature
+        let state = self.0.borrow();
+        state.signature.filter(|(request, _)| *request == state.begun).map(|(_, sign)| sign)
+    }
+
+    /// Waits until everything written so far has been accepted: the end of the
+    /// answer before may still be on its way.
+    pub async fn settled(&self) {
+        poll_fn(|cx| {
+            let mut state = self.0.borrow_mut();
+            match std::mem::take(&mut state.settling) {
+                Settling::Done => Poll::Ready(()),
+                _ => {
+                    state.settling = Settling::Asked(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
     }
 
     /// Asks for the connection, as soon as everything written so far has been
@@ -123,11 +148,13 @@ impl Wire {
 
     fn note(&self, bytes: &[u8]) {
         let mut state = self.control.0.borrow_mut();
-        let first = state.arrived == Arrived::Nothing;
+        let before = state.arrived.whole;
         state.arrived.take(bytes);
-        let whole = first && state.arrived.is_one_head();
-        let asked = whole.then(|| self.signatures.read(bytes)).flatten();
-        state.signature = asked.map(|Asked { signature, .. }| signature);
+        if state.arrived.whole == before + 1
+            && let Some(Asked { signature, .. }) = self.signatures.read(bytes)
+        {
+            state.signature = Some((before + 1, signature));
+        }
     }
 
     /// actix gives a time to the first head of a connection alone; this gives
@@ -135,8 +162,7 @@ impl Wire {
     fn poll_head_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let late = {
             let state = self.control.0.borrow();
-            let idle = state.arrived == Arrived::Nothing || state.arrived.is_one_head();
-            state.requests > 0 && !state.answering && !idle
+            state.begun > 0 && !state.answering && state.arrived.is_in_head()
         };
         if !late {
             self.head_timer = None;
@@ -197,6 +223,10 @@ impl AsyncWrite for Wire {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.socket()?.poll_flush(cx))?;
         let mut state = self.control.0.borrow_mut();
+        if let Settling::Asked(waker) = std::mem::take(&mut state.settling) {
+            state.settling = Settling::Done;
+            waker.wake();
+        }
         state.leaving = state.leave.is_some();
         if state.leaving {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));

@@ -65,17 +65,23 @@ pub(super) async fn get_poll(
     let retry_after_ms = if stopping { jitter(1_000, 5_000) } else { 0 };
     let mut answer = Answer { events: Events::new(), size: 0, reset, retry_after_ms, ended: false };
     answer.take_ready(&mut subscription, limit).await?;
-    if answer.events.is_empty() && !answer.ended && !wait.is_zero() {
-        if let Some(control) = waiting_room(&request, &house.hub)
-            && request.head().connection_type() == ConnectionType::KeepAlive
-            && subscription.is_at_rest()
-        {
-            let signature = control.signature();
+    let keeps = request.head().connection_type() == ConnectionType::KeepAlive;
+    if answer.is_empty()
+        && !wait.is_zero()
+        && keeps
+        && let Some(control) = waiting_room(&request, &house.hub)
+    {
+        let signature = control.signature();
+        control.settled().await;
+        answer.take_ready(&mut subscription, limit).await?;
+        if answer.is_empty() && control.is_alone() {
             let asker = Asker { signature, limit, wait, address };
-            let waiting =
-                Rc::new(Waiting { asker, subscription: RefCell::new(Some(subscription)) });
+            let subscription = RefCell::new(Some(subscription));
+            let waiting = Rc::new(Waiting { asker, subscription });
             return Ok(head().body(Withheld { waiting, control }));
         }
+    }
+    if answer.is_empty() && !wait.is_zero() {
         let metrics = &readers.metrics;
         metrics.polls.inc();
         let _counted = Counted(metrics.polls.clone());
@@ -138,8 +144,8 @@ impl MessageBody for Withheld {
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
-        // The request came alone, so the head of its answer is all there is to
-        // write: it leaves at once.
+        // Whatever came before is on its way, and the request came alone: the head of
+        // its answer is all there is to write, and it leaves at once.
         self.control.leave(self.waiting.clone(), true);
         Poll::Pending
     }
@@ -184,6 +190,10 @@ impl Answer {
             bytes: POLL_BYTES.saturating_sub(self.size),
             at_least_one: self.events.is_empty(),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && !self.ended
     }
 
     fn is_full(&self, limit: usize) -> bool {

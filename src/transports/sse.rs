@@ -203,7 +203,7 @@ impl MessageBody for Stream {
         let Some(subscription) = &mut *subscription else { return Poll::Ready(None) };
         let Poll::Ready(step) = subscription.poll_next(cx, ROOM) else {
             if let Some(control) = &stream.control
-                && control.is_quiet()
+                && control.is_alone()
                 && subscription.is_at_rest()
             {
                 // All is said: what is left is to wait, and that the hub can do.

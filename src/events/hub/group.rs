@@ -14,6 +14,8 @@ pub const ROOM: Room = Room { events: 256, bytes: 64 * 1024, at_least_one: true 
 #[derive(Debug)]
 pub struct Piece {
     from: i64,
+    /// There was more than fits into one write.
+    cut: bool,
     /// What was found.
     pub(in crate::events) page: Page,
     chunks: OnceCell<Bytes>,
@@ -22,9 +24,9 @@ pub struct Piece {
 }
 
 impl Piece {
-    pub fn new(from: i64, page: Page) -> Piece {
+    fn new(from: i64, to: i64, page: Page) -> Piece {
         let (chunks, frames, json) = Default::default();
-        Piece { from, page, chunks, frames, json }
+        Piece { from, cut: page.reached < to, page, chunks, frames, json }
     }
 
     /// The events as chunks of HTTP/1.1, in one piece.
@@ -151,12 +153,12 @@ impl Group {
         let from = if cursor >= self.calm.0 { cursor.max(self.calm.1) } else { cursor };
         if let Some(piece) = &self.piece
             && piece.from == from
-            && (piece.page.reached >= self.head || piece.page.events.len() == ROOM.events)
+            && (piece.cut || piece.page.reached >= self.head)
         {
             return Some(piece.clone());
         }
         let page = tail.find(&self.filter, (from, position), ROOM)?;
-        let piece = Rc::new(Piece::new(from, page));
+        let piece = Rc::new(Piece::new(from, position, page));
         self.piece = Some(piece.clone());
         Some(piece)
     }

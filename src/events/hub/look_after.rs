@@ -160,7 +160,7 @@ impl Hub {
                 let told = !line.is_blocked() && line.send_own(&last) == Sent::All;
                 if told && code != "shutdown" && !member.person.guest.closes {
                     drop(state);
-                    self.give_back(key, Bytes::new());
+                    self.let_rest(key);
                 } else {
                     state.drop_line(&self.readers, key);
                 }

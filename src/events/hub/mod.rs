@@ -92,6 +92,7 @@ pub struct Hub {
     looked: Cell<u32>,
     signatures: Signatures,
     dispatch: OnceCell<Dispatch>,
+    away: Rc<()>,
 }
 
 impl Hub {
@@ -111,6 +112,7 @@ impl Hub {
             looked: Cell::new(0),
             signatures: Signatures::default(),
             dispatch: OnceCell::new(),
+            away: Rc::new(()),
         });
         // Each thread of the server has a runtime of its own, and its own hub on it.
         let running = hub.clone();
@@ -138,7 +140,13 @@ impl Hub {
 
     /// How many connections have left the dispatcher.
     pub fn connections(&self) -> usize {
-        self.state.borrow().lines
+        self.state.borrow().lines + Rc::strong_count(&self.away) - 1
+    }
+
+    /// Counts a connection, until this is dropped, that is neither in the table
+    /// nor with the dispatcher.
+    fn away(&self) -> Rc<()> {
+        self.away.clone()
     }
 
     /// What it serves its readers with.
@@ -208,6 +216,7 @@ impl Hub {
     async fn run(self: &Rc<Hub>) {
         let mut news = self.readers.tail.news();
         let mut stopping = self.readers.stopping.clone();
+        let mut stopped = false;
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -229,14 +238,11 @@ impl Hub {
                 () = gathered => self.deliver(&mut news).await,
                 () = asked.notified() => self.deliver(&mut news).await,
                 _ = second.tick() => self.look_after(),
-                changed = stopping.changed() => {
-                    if changed.is_err() || *stopping.borrow() {
+                // Whoever comes after this is told at once.
+                changed = stopping.changed(), if !stopped => {
+                    stopped = changed.is_err() || *stopping.borrow();
+                    if stopped {
                         self.end_all().await;
-                        // Whoever comes after this is told at once.
-                        while news.changed().await.is_ok() {
-                            self.deliver(&mut news).await;
-                        }
-                        return;
                     }
                 }
             }

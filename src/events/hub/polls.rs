@@ -15,6 +15,7 @@ use std::fmt::Write;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
+use tokio::net::TcpStream;
 use uuid::Builder;
 
 /// The most bytes of events in an answer, of 48 KiB in all: a mini-program
@@ -76,6 +77,9 @@ struct Head {
 impl Head {
     fn read(head: &[u8]) -> Option<Head> {
         let head = std::str::from_utf8(head).ok()?.strip_suffix("\r\n\r\n")?;
+        if !head.starts_with("HTTP/1.1 200 ") || head.contains("\r\n\r\n") {
+            return None;
+        }
         let (mut kept, mut own) = (String::with_capacity(head.len()), String::new());
         let mut closes = false;
         for line in head.split("\r\n") {
@@ -183,10 +187,10 @@ impl State {
     }
 }
 
-/// Whole seconds. What is due is looked at once a second, so a wait ends up to
-/// a second before its time, and one of less than a second after it.
+/// Seconds from the last look. What is due is looked at once a second, so a
+/// wait ends up to a second after its time, never before.
 fn seconds(time: Duration) -> u32 {
-    u32::try_from(time.as_secs()).unwrap_or(u32::MAX / 2).max(1)
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX / 2) + 1
 }
 
 /// How many events of `piece` fit into an answer.
@@ -274,53 +278,71 @@ impl Hub {
         if cursor.epoch != *tail.epoch() || !known.contains(&cursor.seq) {
             return None;
         }
-        poll.standing = readers.limits.reads.check(poll.asker.address.key(), 1).ok()?;
+        let address = poll.asker.address;
         let user = caller.identity().map(|identity| &*identity.sub);
-        member.person.guest.seat = Some(readers.limits.seat(poll.asker.address, user).ok()?);
+        member.person.guest.seat = Some(readers.limits.seat(address, user).ok()?);
         member.cursor = cursor.seq;
+        let look = state.look(tail, key, self.position());
+        if matches!(look, Look::Far) {
+            return None;
+        }
+        let member = state.members.get_mut(key as usize)?;
+        let Outlet::Poll(poll) = &mut member.outlet else { return None };
+        // Last of all: what is refused here is counted again by the dispatcher.
+        poll.standing = readers.limits.reads.check(address.key(), 1).ok()?;
         poll.waiting = true;
         poll.until = state.second + seconds(poll.asker.wait);
         member.due = state.second;
-        let group = &mut state.groups[member.group as usize];
-        group.waiting += 1;
+        state.groups[member.group as usize].waiting += 1;
         readers.metrics.polls.inc();
-        match state.look(tail, key, self.position()) {
-            Look::Nothing => {}
+        match look {
             Look::Piece(piece) if piece.page.events.is_empty() => {
                 state.advance(key, piece.page.reached);
             }
             Look::Piece(_) => state.answer(readers, self.position(), key, 0),
-            Look::Far => return None,
+            Look::Nothing | Look::Far => {}
         }
         Some(())
     }
 
     /// Gives the connection of `key` back to the dispatcher, with what was read
     /// from it already.
-    pub(super) fn give_back(&self, key: u32, early: Bytes) {
+    fn give_back(&self, key: u32, early: Bytes) {
+        if let (Some(socket), Some(dispatch)) = (self.take_out(key), self.dispatch.get()) {
+            dispatch(socket, early);
+        }
+    }
+
+    /// Keeps the connection of a stream that has ended until its next request:
+    /// the dispatcher would want that one at once.
+    pub(super) fn let_rest(self: &Rc<Hub>, key: u32) {
+        let Some(socket) = self.take_out(key) else { return };
+        let (hub, away) = (self.clone(), self.away());
+        tokio::task::spawn_local(async move {
+            let _away = away;
+            let asked = tokio::time::timeout(KEEP_ALIVE, socket.readable()).await;
+            if let (Ok(Ok(())), Some(dispatch)) = (asked, hub.dispatch.get()) {
+                dispatch(socket, Bytes::new());
+            }
+        });
+    }
+
+    /// Forgets the reader `key` but not its connection.
+    fn take_out(&self, key: u32) -> Option<TcpStream> {
         let mut state = self.state.borrow_mut();
-        let waited = state
-            .members
-            .get(key as usize)
-            .is_some_and(|member| matches!(&member.outlet, Outlet::Poll(poll) if poll.waiting));
-        if waited {
+        if state.is_waiting_poll(key) {
             self.readers.metrics.polls.dec();
         }
-        let Some((filter, member)) = state.leave(key) else { return };
+        let (filter, member) = state.leave(key)?;
         member.count_out(&self.readers);
         self.readers.interest.remove(&filter);
         let line = match member.outlet {
             Outlet::Poll(poll) => poll.line,
             Outlet::Stream(line) => line,
-            Outlet::Task(_) => return,
+            Outlet::Task(_) => return None,
         };
         let socket = line.close(&state.registry);
-        drop(state);
-        match (socket, self.dispatch.get()) {
-            (Ok(socket), Some(dispatch)) => dispatch(socket, early),
-            (Ok(_), None) => {}
-            (Err(error), _) => tracing::warn!(%error, "a connection could not be given back"),
-        }
+        socket.inspect_err(|error| tracing::warn!(%error, "a connection was lost")).ok()
     }
 
     /// Ends the wait of a poll: there was nothing.

@@ -13,6 +13,9 @@ use std::task::Waker;
 use std::time::Instant;
 use tokio::sync::Notify;
 
+/// How much a reader that was slow is sent before others have their turn.
+const PIECES: usize = 16;
+
 /// What there is for a reader.
 pub(in crate::events) enum Look {
     /// It is up to date.
@@ -300,7 +303,12 @@ impl State {
             }
             return;
         }
-        while self.serve(readers, position, key, far) && far.is_empty() {}
+        for _ in 0..PIECES {
+            if !self.serve(readers, position, key, far) || !far.is_empty() {
+                return;
+            }
+        }
+        self.revive(key);
     }
 
     /// Forgets a reader whose connection is of no more use, and closes it.
@@ -316,6 +324,11 @@ impl State {
             member.count_out(readers);
             readers.interest.remove(&filter);
         }
+    }
+
+    pub fn is_waiting_poll(&self, key: u32) -> bool {
+        let waits = |member: &Member| matches!(&member.outlet, Outlet::Poll(poll) if poll.waiting);
+        self.members.get(key as usize).is_some_and(waits)
     }
 
     pub fn token(&self, key: u32) -> Token {

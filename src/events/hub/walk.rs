@@ -4,9 +4,12 @@ use super::line::Line;
 use super::member::Outlet;
 use super::{Asker, Hub, ROOM};
 use crate::handover::Landed;
+use bytes::{Buf, Bytes};
+use std::io;
 use std::rc::Rc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 impl Hub {
     /// Takes over the connection of a stream that is up to date.
@@ -76,11 +79,26 @@ impl Hub {
         let subscription = Subscription::resume(self, key);
         match socket {
             Ok(socket) => {
+                let away = self.away();
                 let hub = self.clone();
-                tokio::task::spawn_local(async move { hub.catch_up(subscription, socket).await });
+                tokio::task::spawn_local(async move {
+                    let _away = away;
+                    hub.catch_up(subscription, socket).await;
+                });
             }
             Err(error) => tracing::warn!(%error, "a connection could not be read to"),
         }
+    }
+
+    /// Writes all of `bytes`, however long that takes, as long as it goes on.
+    async fn write(&self, socket: &mut TcpStream, mut bytes: Bytes) -> io::Result<()> {
+        while bytes.has_remaining() {
+            let written = timeout(self.readers.write_time, socket.write_buf(&mut bytes)).await??;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
     }
 
     async fn catch_up(&self, mut subscription: Subscription, mut socket: TcpStream) {
@@ -102,8 +120,7 @@ impl Hub {
                 }
             };
             let bytes = if last { [&bytes, LAST_CHUNK].concat().into() } else { bytes };
-            let written = tokio::time::timeout(self.readers.write_time, socket.write_all(&bytes));
-            if !matches!(written.await, Ok(Ok(()))) || last {
+            if self.write(&mut socket, bytes).await.is_err() || last {
                 return;
             }
         }
