@@ -3,6 +3,7 @@ use super::{Event, Events, Filter, Topic, log};
 use crate::db::{self, Db};
 use crate::tasks::Task;
 use crate::telemetry::Metrics;
+use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -49,7 +50,7 @@ struct State {
     floor: i64,
     /// The same by topic, `price/*` and its like included, so that a reader of
     /// few finds its own among those of all.
-    topics: HashMap<Topic, VecDeque<Arc<Event>>>,
+    topics: HashMap<Topic, VecDeque<Arc<Event>>, RandomState>,
     /// Events that were offered before an older one was.
     early: BTreeMap<i64, Arc<Event>>,
 }
@@ -62,7 +63,7 @@ impl Tail {
             recent: VecDeque::new(),
             bytes: 0,
             floor: head.seq,
-            topics: HashMap::new(),
+            topics: HashMap::default(),
             early: BTreeMap::new(),
         };
         metrics.head.set(head.seq);
