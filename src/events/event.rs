@@ -169,8 +169,7 @@ pub(super) fn data_json(fact: &impl Serialize) -> Result<String, serde_json::Err
 
 fn escape_breaks(json: String) -> String {
     const BREAKS: [char; 4] = ['\u{2028}', '\u{2029}', '\u{85}', '\u{7f}'];
-    // The bytes that these begin with; few texts have any.
-    if !json.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | 0x7f | 0xc2 | 0xe2)) {
+    if !has_breaks(json.as_bytes()) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len() + 16);
@@ -185,6 +184,25 @@ fn escape_breaks(json: String) -> String {
         }
     }
     escaped
+}
+
+/// Whether there is anything to escape. Every event passes through here, so it
+/// looks at bytes, many at once, and closer only where one of them may begin a
+/// break: `¥` begins like U+0085.
+fn has_breaks(json: &[u8]) -> bool {
+    const AT_ONCE: usize = 32;
+    let suspect = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0x7f | 0xc2 | 0xe2);
+    json.chunks(AT_ONCE).enumerate().any(|(at, chunk)| {
+        // Not `any`: without a way out in between the whole chunk is one step.
+        let suspected = chunk.iter().fold(false, |found, byte| found | suspect(byte));
+        let begin = at * AT_ONCE;
+        suspected && (begin..begin + chunk.len()).any(|at| is_break(&json[at..]))
+    })
+}
+
+/// Whether a character that [`escape_breaks`] escapes stands at the beginning.
+fn is_break(json: &[u8]) -> bool {
+    matches!(json, [b'\n' | b'\r' | 0x7f, ..] | [0xc2, 0x85, ..] | [0xe2, 0x80, 0xa8 | 0xa9, ..])
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ const EXACT: usize = 512;
 /// two topics of an event can be counted once without a look at every reader.
 /// A topic is kept only while somebody follows it: asking for a million leaves
 /// nothing behind.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Interest(Arc<Mutex<State>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     next: u64,
     /// The groups, and how many readers each has.
@@ -24,7 +24,7 @@ struct State {
     topics: HashMap<Topic, Followers>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Followers {
     readers: u64,
     groups: HashSet<u64>,

@@ -131,8 +131,11 @@ pub(super) fn append(conn: &mut Conn, appended: &Events, time: Millis, seq: i64)
 }
 
 fn topics_text(event: &Event) -> String {
-    let topics: Vec<&str> = event.topics.iter().map(Topic::as_str).collect();
-    topics.join(" ")
+    let mut text = String::with_capacity(event.topics.iter().map(|it| it.as_str().len() + 1).sum());
+    for (at, topic) in event.topics.iter().enumerate() {
+        text.extend([if at == 0 { "" } else { " " }, topic.as_str()]);
+    }
+    text
 }
 
 prepared! {

@@ -36,11 +36,12 @@ pub struct Tx<'a> {
 }
 
 /// What is told to whoever made an event happen: its id, where it is told, and
-/// how many readers of this node follow any of those topics now.
+/// how many readers of this node follow any of those topics now. They are
+/// counted when it is answered: most receipts of a large import never are.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     event: Arc<Event>,
-    subscribers: u64,
+    interest: Interest,
 }
 
 impl Serialize for Receipt {
@@ -57,7 +58,7 @@ impl Serialize for Receipt {
         let mut receipt = serializer.serialize_struct("Receipt", 3)?;
         receipt.serialize_field("id", self.event.id())?;
         receipt.serialize_field("topics", &Names(&self.event.topics))?;
-        receipt.serialize_field("subscribers", &self.subscribers)?;
+        receipt.serialize_field("subscribers", &self.interest.count(&self.event.topics))?;
         receipt.end()
     }
 }
@@ -115,11 +116,10 @@ impl Tx<'_> {
         self.written = true;
         self.seq += 1;
         let (kind, topics) = (fact.kind(), fact.topics());
-        let subscribers = self.interest.count(&topics);
         let event = Event::encode(self.epoch, self.seq, self.now, kind, topics, &data);
         let event = Arc::new(event);
         self.appended.push(event.clone());
-        Ok(Receipt { event, subscribers })
+        Ok(Receipt { event, interest: self.interest.clone() })
     }
 
     /// Whether `topic` was noted in a transaction that was committed. The
