@@ -23,7 +23,7 @@ pub use facts::{ProductArrived, ProductUpdated, ProductWithdrawn};
 pub use market::{NewUpdate, unknown_market, update_market};
 pub use product::{Heading, as_time, as_time_opt};
 pub use routes::{get_product, get_products, routes};
-pub use rows::{Clearance, Market, Product};
+pub use rows::{Clearance, Market, Offer, Product};
 pub use text::{clean, clean_opt, id as parse_id};
 pub use unit::Unit;
 
@@ -31,6 +31,9 @@ use crate::auth::Writer;
 use crate::db::{self, Conn};
 use crate::events::{self, Tx};
 use crate::refusal::{Class, Refusal};
+
+/// The status of a product that is offered.
+const LISTED: &str = "listed";
 
 /// The product called `id`, if `writer` may write it.
 ///
@@ -53,18 +56,45 @@ pub fn owned(
     Ok(product)
 }
 
+/// The same for whoever is to change its price.
+///
+/// # Errors
+/// As [`owned`].
+pub fn offered(tx: &mut Tx<'_>, writer: &Writer, id: &str) -> events::Result<Offer> {
+    match store::offer(tx.read(), id)? {
+        Some(offer) => {
+            require_offered(writer, &offer)?;
+            Ok(offer)
+        }
+        None => Err(unknown_product(tx.read(), "product", id)?.into()),
+    }
+}
+
 /// Refuses `writer` the product of another merchant.
 pub fn require_own(writer: &Writer, product: &Product) -> Result<(), Refusal> {
-    if writer.merchant.as_ref().is_some_and(|merchant| *merchant != product.merchant) {
+    require_merchant(writer, &product.merchant)
+}
+
+/// Refuses a product that was withdrawn.
+pub fn require_listed(product: &Product) -> Result<(), Refusal> {
+    require_status(&product.id, &product.status)
+}
+
+/// Refuses `writer` what is another merchant's, or was withdrawn.
+pub fn require_offered(writer: &Writer, offer: &Offer) -> Result<(), Refusal> {
+    require_merchant(writer, &offer.merchant)?;
+    require_status(&offer.id, &offer.status)
+}
+
+fn require_merchant(writer: &Writer, owner: &str) -> Result<(), Refusal> {
+    if writer.merchant.as_ref().is_some_and(|merchant| *merchant != owner) {
         return Err(not_yours());
     }
     Ok(())
 }
 
-/// Refuses a product that was withdrawn.
-pub fn require_listed(product: &Product) -> Result<(), Refusal> {
-    let id = &product.id;
-    if !product.is_listed() {
+fn require_status(id: &str, status: &str) -> Result<(), Refusal> {
+    if status != LISTED {
         return Err(Refusal::new(
             Class::Conflict,
             "product_withdrawn",

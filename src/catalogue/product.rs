@@ -1,4 +1,4 @@
-use super::{Clearance, Product, Unit};
+use super::{Clearance, Offer, Product, Unit};
 use crate::clock::{Millis, rfc3339};
 use crate::money::{per_500g, yuan_text};
 use serde::{Serialize, Serializer};
@@ -17,10 +17,26 @@ impl Clearance {
     }
 }
 
+impl Offer {
+    /// `¥128.00/斤`, of `128.00`.
+    pub fn price_text(&self, yuan: &str) -> String {
+        price_text(yuan, &self.unit, self.form.as_deref())
+    }
+}
+
+fn price_text(yuan: &str, unit: &str, form: Option<&str>) -> String {
+    let unit = match (unit, form) {
+        // A piece is a cake, a brick or a nest.
+        ("piece", Some(form)) if form.chars().count() == 1 => form,
+        (unit, _) => Unit::find(unit).map_or("", |unit| unit.name),
+    };
+    ["¥", yuan, "/", unit].concat()
+}
+
 impl Product {
     /// Whether it is still offered.
     pub fn is_listed(&self) -> bool {
-        self.status == "listed"
+        self.status == super::LISTED
     }
 
     /// What its stock is counted in.
@@ -30,12 +46,25 @@ impl Product {
 
     /// `¥128.00/斤`.
     pub fn price_text(&self, fen: i64) -> String {
-        let unit = match (&*self.unit, self.form.as_deref()) {
-            // A piece is a cake, a brick or a nest.
-            ("piece", Some(form)) if form.chars().count() == 1 => form.to_owned(),
-            (unit, _) => Unit::find(unit).map_or(String::new(), |unit| unit.name.to_owned()),
-        };
-        format!("¥{}/{unit}", yuan_text(fen))
+        price_text(&yuan_text(fen), &self.unit, self.form.as_deref())
+    }
+
+    /// What is asked for it, and what that is told with.
+    pub fn offer(&self) -> Offer {
+        Offer {
+            id: self.id.clone(),
+            merchant: self.merchant.clone(),
+            market: self.market.clone(),
+            category: self.category.clone(),
+            name: self.name.clone(),
+            form: self.form.clone(),
+            unit: self.unit.clone(),
+            grams_per_unit: self.grams_per_unit,
+            price_type: self.price_type.clone(),
+            price: self.price,
+            status: self.status.clone(),
+            version: self.version,
+        }
     }
 
     /// Which product it is, as every event about it says.

@@ -48,6 +48,26 @@ pub struct Product {
     pub updated: Millis,
 }
 
+/// What a price is asked for: of a product the columns that a change of its
+/// price needs, since it is looked up for every one.
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
+#[diesel(table_name = products)]
+#[allow(missing_docs)]
+pub struct Offer {
+    pub id: String,
+    pub merchant: String,
+    pub market: String,
+    pub category: String,
+    pub name: String,
+    pub form: Option<String>,
+    pub unit: String,
+    pub grams_per_unit: i64,
+    pub price_type: String,
+    pub price: Option<i64>,
+    pub status: String,
+    pub version: i64,
+}
+
 /// A clearance as a product shows it.
 #[derive(Clone, Debug, PartialEq, Queryable)]
 #[allow(missing_docs)]

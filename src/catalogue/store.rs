@@ -1,11 +1,15 @@
-use super::{Clearance, Market, Product};
+use super::{Clearance, Market, Offer, Product};
 use crate::clock::Millis;
 use crate::db::schema::{clearances, markets, products};
 use crate::db::{self, Conn};
 use crate::names::is_id;
 use crate::{on_either, prepared};
 use diesel::dsl::count_star;
+use diesel::expression::ValidGrouping;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Bool, Text};
+use diesel::sqlite::Sqlite;
 
 /// The product called `id`.
 pub fn find(conn: &mut Conn, id: &str) -> db::Result<Option<Product>> {
@@ -15,6 +19,56 @@ pub fn find(conn: &mut Conn, id: &str) -> db::Result<Option<Product>> {
     }
     // Not `first`: SQLite plans what has a bound LIMIT anew each time it runs.
     Ok(on_either!(conn, |conn| products::table.find(id).get_result(conn).optional())?)
+}
+
+/// What is asked for the product called `id`.
+pub fn offer(conn: &mut Conn, id: &str) -> db::Result<Option<Offer>> {
+    if !is_id(id) {
+        return Ok(None);
+    }
+    Ok(on_either!(conn, |conn| products::table
+        .find(id)
+        .select(Offer::as_select())
+        .get_result(conn)
+        .optional())?)
+}
+
+/// What is asked for all products that are called one of `ids`, in any order.
+pub fn offers(conn: &mut Conn, ids: &[&str]) -> db::Result<Vec<Offer>> {
+    let ids: Vec<&str> = ids.iter().copied().filter(|id| is_id(id)).collect();
+    Ok(match conn {
+        Conn::Postgres(conn) => {
+            let wanted = products::table.filter(products::id.eq_any(ids));
+            wanted.select(Offer::as_select()).load(conn)?
+        }
+        Conn::Sqlite(conn) => {
+            // Nothing in an id has to be escaped.
+            let json = ["[\"", &ids.join("\",\""), "\"]"].concat();
+            products::table.filter(IdIn { json }).select(Offer::as_select()).load(conn)?
+        }
+    })
+}
+
+/// That the id of a product is one of a JSON array, in SQLite: as one value
+/// they are one statement, prepared once, however many there are.
+#[derive(Debug, QueryId, ValidGrouping)]
+struct IdIn {
+    json: String,
+}
+
+impl Expression for IdIn {
+    type SqlType = Bool;
+}
+
+impl AppearsOnTable<products::table> for IdIn {}
+
+impl QueryFragment<Sqlite> for IdIn {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("products.id IN (SELECT value FROM json_each(");
+        out.push_bind_param::<Text, _>(&self.json)?;
+        out.push_sql("))");
+        Ok(())
+    }
 }
 
 /// The clearance of a product.

@@ -1,7 +1,8 @@
 use super::sheet::Row;
 use super::{Field, Order};
 use crate::catalogue::{
-    NewProduct, Product, parse_id, require_listed, require_own, store, unknown_product,
+    NewProduct, Offer, Product, offered, parse_id, require_listed, require_offered, require_own,
+    store, unknown_product,
 };
 use crate::clearance::{self, NewClearance};
 use crate::clock::Millis;
@@ -12,7 +13,10 @@ use crate::money::Price;
 use crate::prices::{self, Terms};
 use crate::refusal::{Class, Refusal};
 use crate::stock::{self, Move};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+/// How many products are looked up at once.
+const AT_ONCE: usize = 1_000;
 
 /// What a row of a file asks for.
 #[derive(Clone, Debug)]
@@ -25,6 +29,27 @@ pub(super) struct Change {
     observed_at: Option<Millis>,
     /// What describes the product, if anything does.
     cells: BTreeMap<Field, String>,
+}
+
+/// What some rows are about, looked up at once before the first of them is
+/// applied. A row takes its own away, so one that comes to the same product
+/// again looks for itself and sees what the rows before it did.
+pub(super) struct Offers(HashMap<String, Offer>);
+
+impl Offers {
+    /// Looks up what those of `changes` need that ask for a price alone.
+    pub fn find(tx: &mut Tx<'_>, changes: &[Result<Change, Refusal>]) -> events::Result<Offers> {
+        let mut found = HashMap::new();
+        for some in changes.chunks(AT_ONCE) {
+            let wanted = some.iter().flatten().filter(|change| change.only_price().is_some());
+            let wanted: Vec<&str> = wanted.map(|change| &*change.product).collect();
+            if !wanted.is_empty() {
+                let offers = store::offers(tx.read(), &wanted)?;
+                found.extend(offers.into_iter().map(|offer| (offer.id.clone(), offer)));
+            }
+        }
+        Ok(Offers(found))
+    }
 }
 
 /// Fields that describe a product, rather than say what it costs or how many there are.
@@ -120,13 +145,48 @@ impl Change {
         &self,
         tx: &mut Tx<'_>,
         order: &Order,
+        offers: &mut Offers,
     ) -> events::Result<events::Result<bool>> {
+        // Whatever becomes of it, what was looked up holds no longer than this row.
+        let offer = offers.0.remove(&self.product);
+        if let Some(price) = self.only_price() {
+            return tx.consider(|tx| self.reprice(tx, order, offer, price));
+        }
         let steps = [self.price.is_some(), self.stock.is_some(), self.clearance.is_some()];
         if !self.describes() && steps.iter().filter(|step| **step).count() < 2 {
             // One step is refused before it writes.
             return tx.consider(|tx| self.apply(tx, order));
         }
         tx.attempt(|tx| self.apply(tx, order))
+    }
+
+    /// The new price, if the row asks for nothing else.
+    fn only_price(&self) -> Option<Price> {
+        let alone = self.stock.is_none() && self.clearance.is_none() && !self.describes();
+        self.price.filter(|_| alone)
+    }
+
+    fn reprice(
+        &self,
+        tx: &mut Tx<'_>,
+        order: &Order,
+        offer: Option<Offer>,
+        price: Price,
+    ) -> events::Result<bool> {
+        let offer = match offer {
+            Some(offer) => {
+                require_offered(&order.writer, &offer)?;
+                offer
+            }
+            None => offered(tx, &order.writer, &self.product)?,
+        };
+        let receipt = prices::set_offered(tx, &order.writer, &offer, price, &self.terms(order))?;
+        Ok(receipt.is_some())
+    }
+
+    fn terms(&self, order: &Order) -> Terms {
+        let (confirmed, observed_at) = (order.confirmed, self.observed_at);
+        Terms { confirmed, observed_at, source: "import" }
     }
 
     fn describes(&self) -> bool {
@@ -172,9 +232,7 @@ impl Change {
             require_listed(&product)?;
         }
         if let Some(price) = self.price {
-            let (confirmed, observed_at) = (order.confirmed, self.observed_at);
-            let terms = Terms { confirmed, observed_at, source: "import" };
-            let set = prices::set_on(tx, &order.writer, product, price, &terms)?;
+            let set = prices::set_on(tx, &order.writer, product, price, &self.terms(order))?;
             changed |= set.receipt.is_some();
             product = set.product;
         }

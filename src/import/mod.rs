@@ -23,7 +23,7 @@ use crate::db;
 use crate::events::{self, Publisher, Tx};
 use crate::refusal::{Class, Refusal};
 use crate::writes::{Answer, Once};
-use apply::Change;
+use apply::{Change, Offers};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
@@ -109,9 +109,10 @@ pub async fn run(
         let work = move |tx: &mut Tx<'_>| {
             let mut report = before.clone();
             check_alone(tx, &order_, kept)?;
+            let mut offers = Offers::find(tx, &chunk)?;
             for change in &chunk {
                 let outcome = match change {
-                    Ok(change) => change.try_apply(tx, &order_)?,
+                    Ok(change) => change.try_apply(tx, &order_, &mut offers)?,
                     Err(error) => Err(events::Error::Refused(error.clone())),
                 };
                 report.count(change_line(change), outcome, &order_)?;
@@ -164,9 +165,10 @@ fn apply_all(
     order: &Order,
     mut report: Report,
 ) -> events::Result<Answer> {
+    let mut offers = Offers::find(tx, changes)?;
     for change in changes {
         let outcome = match change {
-            Ok(change) => change.try_apply(tx, order)?,
+            Ok(change) => change.try_apply(tx, order, &mut offers)?,
             Err(error) => Err(events::Error::Refused(error.clone())),
         };
         report.count(change_line(change), outcome, order)?;

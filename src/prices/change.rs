@@ -1,4 +1,4 @@
-use crate::catalogue::{Heading, Product, as_time};
+use crate::catalogue::{Offer, as_time};
 use crate::clock::Millis;
 use crate::events::{Fact, Topic};
 use crate::money::{Price, change_bp, yuan_text};
@@ -8,15 +8,18 @@ use serde::Serialize;
 /// A product costs something else than before.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs)]
-pub struct PriceChanged {
-    #[serde(flatten)]
-    pub heading: Heading,
+pub struct PriceChanged<'a> {
+    pub product: &'a str,
+    pub name: &'a str,
+    pub category: &'a str,
+    pub market: &'a str,
+    pub merchant: &'a str,
     pub price: String,
     pub price_fen: i64,
     pub price_text: String,
-    pub unit: String,
+    pub unit: &'a str,
     pub grams_per_unit: i64,
-    pub price_type: String,
+    pub price_type: &'a str,
     /// Before; none if it had no price.
     pub from: Option<String>,
     pub from_fen: Option<i64>,
@@ -26,44 +29,44 @@ pub struct PriceChanged {
     pub observed_at: Millis,
 }
 
-impl PriceChanged {
-    /// The change of `product` to `price`.
-    pub fn new(
-        product: &Product,
-        from: Option<i64>,
-        price: Price,
-        observed_at: Millis,
-    ) -> PriceChanged {
+impl PriceChanged<'_> {
+    /// The change of `offer` to `price`.
+    pub fn new(offer: &Offer, price: Price, observed_at: Millis) -> PriceChanged<'_> {
+        let yuan = price.to_string();
         PriceChanged {
-            heading: product.heading(),
-            price: price.to_string(),
+            product: &offer.id,
+            name: &offer.name,
+            category: &offer.category,
+            market: &offer.market,
+            merchant: &offer.merchant,
+            price_text: offer.price_text(&yuan),
+            price: yuan,
             price_fen: price.fen(),
-            price_text: product.price_text(price.fen()),
-            unit: product.unit.clone(),
-            grams_per_unit: product.grams_per_unit,
-            price_type: product.price_type.clone(),
-            from: from.map(yuan_text),
-            from_fen: from,
-            change_bp: from.map(|from| change_bp(from, price.fen())),
+            unit: &offer.unit,
+            grams_per_unit: offer.grams_per_unit,
+            price_type: &offer.price_type,
+            from: offer.price.map(yuan_text),
+            from_fen: offer.price,
+            change_bp: offer.price.map(|from| change_bp(from, price.fen())),
             observed_at,
         }
     }
 }
 
-impl Fact for PriceChanged {
+impl Fact for PriceChanged<'_> {
     fn kind(&self) -> &'static str {
         "price.changed"
     }
 
     fn topics(&self) -> Vec<Topic> {
-        let category = &self.heading.category;
-        let mut topics = vec![Topic::price(category)];
+        let mut topics = Vec::with_capacity(4);
+        topics.push(Topic::price(self.category));
         // Who follows a class follows its sub-classes.
-        if let Some((parent, _)) = category.split_once('.') {
+        if let Some((parent, _)) = self.category.split_once('.') {
             topics.push(Topic::price(parent));
         }
-        topics.push(Topic::market(&self.heading.market));
-        topics.push(Topic::product(&self.heading.product));
+        topics.push(Topic::market(self.market));
+        topics.push(Topic::product(self.product));
         topics
     }
 }

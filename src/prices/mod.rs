@@ -8,7 +8,7 @@ pub use change::{PriceChanged, confirm_needed};
 pub use routes::routes;
 
 use crate::auth::Writer;
-use crate::catalogue::{self, Product};
+use crate::catalogue::{self, Offer, Product};
 use crate::clock::Millis;
 use crate::events::{self, Receipt, Tx};
 use crate::money::Price;
@@ -31,9 +31,9 @@ pub struct Terms {
 
 /// What became of a price.
 #[derive(Clone, Debug)]
-pub struct Set {
+pub struct Set<P> {
     /// The product, with the price it now has.
-    pub product: Product,
+    pub product: P,
     /// Told, if it was news: a price that repeats itself is none.
     pub receipt: Option<Receipt>,
 }
@@ -49,9 +49,14 @@ pub fn set(
     id: &str,
     price: Price,
     terms: &Terms,
-) -> events::Result<Set> {
-    let product = catalogue::owned(tx, writer, id, false)?;
-    set_on(tx, writer, product, price, terms)
+) -> events::Result<Set<Offer>> {
+    let mut offer = catalogue::offered(tx, writer, id)?;
+    let receipt = set_offered(tx, writer, &offer, price, terms)?;
+    if receipt.is_some() {
+        offer.price = Some(price.fen());
+        offer.version += 1;
+    }
+    Ok(Set { product: offer, receipt })
 }
 
 /// The same for a product that was looked up already.
@@ -61,7 +66,25 @@ pub fn set_on(
     mut product: Product,
     price: Price,
     terms: &Terms,
-) -> events::Result<Set> {
+) -> events::Result<Set<Product>> {
+    let receipt = set_offered(tx, writer, &product.offer(), price, terms)?;
+    if receipt.is_some() {
+        product.price = Some(price.fen());
+        product.price_at = Some(terms.observed_at.unwrap_or(tx.now()));
+        product.version += 1;
+        product.updated = tx.now();
+    }
+    Ok(Set { product, receipt })
+}
+
+/// The same for an offer that was looked up already; a receipt if it was news.
+pub fn set_offered(
+    tx: &mut Tx<'_>,
+    writer: &Writer,
+    offer: &Offer,
+    price: Price,
+    terms: &Terms,
+) -> events::Result<Option<Receipt>> {
     let now = tx.now();
     let observed_at = terms.observed_at.unwrap_or(now);
     if observed_at > now + AHEAD {
@@ -73,53 +96,49 @@ pub fn set_on(
         )
         .into());
     }
-    let from = product.price;
-    if from == Some(price.fen()) {
-        return Ok(Set { product, receipt: None });
+    if offer.price == Some(price.fen()) {
+        return Ok(None);
     }
     if !terms.confirmed
-        && let Some(refusal) = confirm_needed(from, price)
+        && let Some(refusal) = confirm_needed(offer.price, price)
     {
         return Err(refusal.into());
     }
     let seq = tx.next_seq();
-    let receipt = tx.append(&PriceChanged::new(&product, from, price, observed_at))?;
-    catalogue::store::set_price(tx.write(), &product.id, price.fen(), observed_at, now)?;
-    let tick = tick(&product, writer, seq, price.fen(), (observed_at, now), terms.source);
+    let receipt = tx.append(&PriceChanged::new(offer, price, observed_at))?;
+    catalogue::store::set_price(tx.write(), &offer.id, price.fen(), observed_at, now)?;
+    let tick = store::Tick {
+        seq,
+        product: &offer.id,
+        price: price.fen(),
+        unit: &offer.unit,
+        grams_per_unit: offer.grams_per_unit,
+        observed_at,
+        received_at: now,
+        source: terms.source,
+        kind: &offer.price_type,
+        actor: &writer.actor,
+    };
     tick.run(tx.write())?;
-    product.price = Some(price.fen());
-    product.price_at = Some(observed_at);
-    product.version += 1;
-    product.updated = now;
-    Ok(Set { product, receipt: Some(receipt) })
+    Ok(Some(receipt))
 }
 
 /// Keeps the first price of a product that was just listed at position `seq`.
 pub fn begin(tx: &mut Tx<'_>, writer: &Writer, product: &Product, seq: i64) -> events::Result<()> {
     let Some(price) = product.price else { return Ok(()) };
     let now = tx.now();
-    tick(product, writer, seq, price, (now, now), "merchant").run(tx.write())?;
-    Ok(())
-}
-
-fn tick<'a>(
-    product: &'a Product,
-    writer: &'a Writer,
-    seq: i64,
-    price: i64,
-    (observed_at, received_at): (Millis, Millis),
-    source: &'a str,
-) -> store::Tick<'a> {
-    store::Tick {
+    let tick = store::Tick {
         seq,
         product: &product.id,
         price,
         unit: &product.unit,
         grams_per_unit: product.grams_per_unit,
-        observed_at,
-        received_at,
-        source,
+        observed_at: now,
+        received_at: now,
+        source: "merchant",
         kind: &product.price_type,
         actor: &writer.actor,
-    }
+    };
+    tick.run(tx.write())?;
+    Ok(())
 }

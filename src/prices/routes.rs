@@ -48,9 +48,9 @@ async fn put_price(id: Path<String>, mut write: Write) -> Result<HttpResponse, P
             let set = super::set(tx, &writer, &id, price, &terms)?;
             let fen = set.product.price.unwrap_or_default();
             Ok(Answer::ok(&Priced {
+                price_text: set.product.price_text(&yuan_text(fen)),
                 price: yuan_text(fen),
                 price_fen: fen,
-                price_text: set.product.price_text(fen),
                 changed: set.receipt.is_some(),
                 version: set.product.version,
                 product: set.product.id,
