@@ -4,7 +4,7 @@ use crate::harness::Service;
 use serde_json::json;
 
 /// A new key of `merchant`, as `(key, id)`.
-fn create_key(service: &Service, merchant: &str) -> (String, String) {
+pub fn create_key(service: &Service, merchant: &str) -> (String, String) {
     let printed = service.run(&["key", "create", "--merchant", merchant, "--note", "till"]);
     let words: Vec<&str> = printed
         .split(|c: char| !c.is_ascii_alphanumeric() && !"_-.~".contains(c))

@@ -13,6 +13,7 @@ mod crash;
 mod durable;
 mod floors;
 mod framing;
+mod hand_over;
 mod harness;
 mod idempotency;
 mod identity;

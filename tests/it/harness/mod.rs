@@ -9,10 +9,11 @@ mod raw;
 mod sse;
 
 pub use api::{Answer, Api, message_batch};
-pub use raw::body_of;
+pub use raw::{Raw, RawAnswer, body_of, chunks_of};
 pub use sse::{Follower, Frame, Frames};
 
 use process::Process;
+use reqwest::Method;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::Deref;
@@ -139,6 +140,24 @@ impl Service {
     /// The address of the operator's listener.
     pub fn ops(&self) -> &str {
         &self.ops
+    }
+
+    /// A figure of the service, all its labels together.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let request = self.request(Method::GET, &format!("{}/metrics", self.ops()));
+        // One that was kept might be closed in the moment it is used again.
+        let answer = self.send(request.header("Connection", "close")).await;
+        let lines = answer.text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+        });
+        lines.sum()
+    }
+
+    /// Waits until a figure of the service is `wanted`.
+    pub async fn metric_is(&self, name: &str, wanted: u32) {
+        let is = async || (self.metric(name).await == f64::from(wanted)).then_some(());
+        self.eventually(&format!("{name} of {wanted}"), is).await;
     }
 
     /// Where the service keeps its files.

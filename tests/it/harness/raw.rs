@@ -1,9 +1,12 @@
 //! A bare socket, for what no well-behaved client does.
 
 use super::api::Api;
-use socket2::{Domain, Socket, Type};
+use serde_json::Value;
+use socket2::{Domain, SockRef, Socket, Type};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// A connection whose bytes the test writes itself.
@@ -14,10 +17,84 @@ pub struct Raw {
     pub read: Vec<u8>,
 }
 
+/// One answer of several on a connection, read to its end and no further.
+#[derive(Debug)]
+pub struct RawAnswer {
+    pub status: u16,
+    /// Names in small letters.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+    /// `Null` if the body is not JSON.
+    pub json: Value,
+}
+
+impl RawAnswer {
+    /// The JSON of an answer that must be good.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert!((200..300).contains(&self.status), "{self:?}");
+        self.json
+    }
+
+    /// What `read` begins with, if that is a whole answer, and its length.
+    fn take(read: &[u8]) -> Option<(RawAnswer, usize)> {
+        let end = read.windows(4).position(|part| part == b"\r\n\r\n")?;
+        let head = std::str::from_utf8(&read[..end]).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().strip_prefix("HTTP/1.1 ").unwrap();
+        let status = status[..3].parse().unwrap();
+        let mut headers = BTreeMap::new();
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap();
+            let before = headers.insert(name.to_ascii_lowercase(), value.to_owned());
+            assert!(before.is_none(), "{name} twice: {head}");
+        }
+        let rest = &read[end + 4..];
+        let (body, length) = match (headers.get("content-length"), &headers) {
+            (Some(length), headers) => {
+                assert!(!headers.contains_key("transfer-encoding"), "{head}");
+                let length = length.parse().unwrap();
+                (rest.get(..length)?.to_vec(), length)
+            }
+            (None, headers) => {
+                assert_eq!(headers["transfer-encoding"], "chunked", "{head}");
+                let (body, length, whole) = chunks_of(rest);
+                if !whole {
+                    return None;
+                }
+                (body, length)
+            }
+        };
+        let json = serde_json::from_slice(&body).unwrap_or_default();
+        Some((RawAnswer { status, headers, body, json }, end + 4 + length))
+    }
+}
+
+/// What is in the chunks that `bytes` begins with, how many bytes those are, and
+/// whether the last of them has come. Stops the test at what is no chunk.
+pub fn chunks_of(bytes: &[u8]) -> (Vec<u8>, usize, bool) {
+    let (mut body, mut at) = (Vec::new(), 0);
+    loop {
+        let rest = &bytes[at..];
+        let Some(line) = rest.windows(2).position(|pair| pair == b"\r\n") else { break };
+        let size = std::str::from_utf8(&rest[..line]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("chunk of {size:?}"));
+        let Some(chunk) = rest.get(line + 2..line + 2 + size + 2) else { break };
+        assert!(chunk.ends_with(b"\r\n"), "a chunk of {size} bytes that has more");
+        body.extend_from_slice(&chunk[..size]);
+        at += line + 2 + size + 2;
+        if size == 0 {
+            return (body, at, true);
+        }
+    }
+    (body, at, false)
+}
+
 impl Api {
     /// A bare connection.
     pub async fn raw(&self) -> Raw {
         let socket = TcpStream::connect(self.address()).await.unwrap();
+        socket.set_nodelay(true).unwrap();
         Raw { api: self.clone(), socket, read: Vec::new() }
     }
 
@@ -55,6 +132,41 @@ impl Raw {
         }
     }
 
+    /// Asks with `GET`; `headers` are whole lines.
+    pub async fn ask(&mut self, target: &str, headers: &str) {
+        self.write(format!("GET {target} HTTP/1.1\r\nHost: tea\r\n{headers}\r\n")).await;
+    }
+
+    /// Takes the next answer from what is read.
+    pub async fn answer(&mut self) -> RawAnswer {
+        self.answer_in_bites(65_536).await
+    }
+
+    /// The same, at most `bite` bytes at a time.
+    pub async fn answer_in_bites(&mut self, bite: usize) -> RawAnswer {
+        loop {
+            if let Some((answer, length)) = RawAnswer::take(&self.read) {
+                self.read.drain(..length);
+                return answer;
+            }
+            if !self.read_some(bite).await {
+                let read = String::from_utf8_lossy(&self.read);
+                panic!("the connection ended after {read:?}; the log:\n{}", self.api.tail());
+            }
+        }
+    }
+
+    /// Asks and waits for the answer.
+    pub async fn get(&mut self, target: &str, headers: &str) -> RawAnswer {
+        self.ask(target, headers).await;
+        self.answer().await
+    }
+
+    /// Vanishes: the other side is told with a reset.
+    pub fn reset(self) {
+        SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     /// Reads at most `most` bytes more; false when the connection is over.
     pub async fn read_some(&mut self, most: usize) -> bool {
         let mut bytes = vec![0; most];
@@ -79,13 +191,17 @@ impl Raw {
 
     /// Reads until `wanted` has come; false if the connection ended before.
     pub async fn read_until(&mut self, wanted: &str) -> bool {
-        let found = |read: &[u8]| read.windows(wanted.len()).any(|part| part == wanted.as_bytes());
-        while !found(&self.read) {
+        let mut from = 0;
+        loop {
+            let mut parts = self.read[from..].windows(wanted.len());
+            if parts.any(|part| part == wanted.as_bytes()) {
+                return true;
+            }
+            from = (self.read.len() + 1).saturating_sub(wanted.len());
             if !self.read_some(65_536).await {
                 return false;
             }
         }
-        true
     }
 }
 
