@@ -75,6 +75,53 @@ fn bit(kind: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::hash::{BuildHasher, RandomState};
+
+    type Names = Vec<&'static str>;
+
+    fn some(names: &'static [&'static str]) -> impl Strategy<Value = Names> {
+        proptest::collection::vec(proptest::sample::select(names), 0..5)
+    }
+
+    /// Topics, types, products, as somebody may have written them.
+    fn asked() -> impl Strategy<Value = (Names, Names, Names)> {
+        let topics = ["price/green", "price/*", "market/*", "product/a", "room/x"].as_slice();
+        (some(topics), some(&KINDS), some(["a", "b", "c"].as_slice()))
+    }
+
+    fn made((topics, kinds, products): &(Names, Names, Names)) -> Filter {
+        let products = products.iter().map(|product| (*product).to_owned()).collect();
+        filter(topics).kinds(kinds.clone()).products(products)
+    }
+
+    fn sets((topics, kinds, products): &(Names, Names, Names)) -> [BTreeSet<&'static str>; 3] {
+        [topics, kinds, products].map(|names| names.iter().copied().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn filters_are_equal_if_and_only_if_they_ask_for_the_same(one in asked(), other in asked()) {
+            let (left, right) = (made(&one), made(&other));
+            prop_assert_eq!(left == right, sets(&one) == sets(&other));
+        }
+
+        #[test]
+        fn neither_order_nor_repeats_make_another_filter(
+            (one, other) in asked().prop_flat_map(|one| {
+                let twice = |names: &Names| [&names[..], &names[..names.len() / 2]].concat();
+                let repeated = |names: &Names| Just(twice(names)).prop_shuffle();
+                let other = (repeated(&one.0), repeated(&one.1), repeated(&one.2));
+                (Just(one), other)
+            })
+        ) {
+            let (left, right) = (made(&one), made(&other));
+            let hashes = RandomState::new();
+            prop_assert_eq!(hashes.hash_one(&left), hashes.hash_one(&right));
+            prop_assert_eq!(left, right);
+        }
+    }
 
     fn filter(topics: &[&str]) -> Filter {
         Filter::topics(topics.iter().map(|topic| topic.parse().expect("a topic")))

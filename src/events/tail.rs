@@ -312,6 +312,162 @@ mod tests {
         }
     }
 
+    const TOPICS: [&str; 10] = [
+        "price/green",
+        "price/dark",
+        "price/dark.puer",
+        "market/fangcun",
+        "market/anxi",
+        "product/a",
+        "product/b",
+        "room/x",
+        "merchant/m1",
+        "arrivals",
+    ];
+
+    const KINDS: [&str; 3] = ["price.changed", "stock.changed", "room.message"];
+
+    /// What is told where, and how long it is.
+    type Told = (Vec<&'static str>, &'static str, usize);
+
+    fn told() -> impl Strategy<Value = Told> {
+        let topics = proptest::sample::subsequence(TOPICS.to_vec(), 0..5).prop_shuffle();
+        (topics, proptest::sample::select(KINDS.to_vec()), 0..300_usize)
+    }
+
+    fn events(log: &[Told]) -> Events {
+        let event = |(at, (topics, kind, size)): (usize, &Told)| {
+            let topics = topics.iter().map(|topic| Topic::known(topic)).collect();
+            let data = format!("\"{}\"", "x".repeat(*size));
+            Arc::new(Event::encode("k", at as i64 + 1, 0, kind, topics, &data))
+        };
+        log.iter().enumerate().map(event).collect()
+    }
+
+    /// Topics, types and products of a filter; of the last two none is all.
+    type Asked = (Vec<&'static str>, Vec<&'static str>, Vec<&'static str>);
+
+    fn asked() -> impl Strategy<Value = Asked> {
+        let topics = [&TOPICS[..], &["price/*", "market/*"]].concat();
+        (
+            proptest::sample::subsequence(topics, 1..5),
+            proptest::sample::subsequence(KINDS.to_vec(), 0..2),
+            proptest::sample::subsequence(vec!["a", "b", "c"], 0..2),
+        )
+    }
+
+    fn filter((topics, kinds, products): &Asked) -> Filter {
+        let products = products.iter().map(|product| (*product).to_owned()).collect();
+        let topics = topics.iter().map(|topic| Topic::known(topic));
+        Filter::topics(topics).kinds(kinds.clone()).products(products)
+    }
+
+    /// Whether an event is wanted, found out in the plainest way.
+    fn is_wanted((topics, kinds, products): &Asked, (told, kind, _): &Told) -> bool {
+        let follows = |told: &&str| {
+            topics.iter().any(|topic| match topic.strip_suffix('*') {
+                Some(beginning) => told.starts_with(beginning),
+                None => topic == told,
+            })
+        };
+        let product = told.iter().find_map(|topic| topic.strip_prefix("product/"));
+        told.iter().any(follows)
+            && (kinds.is_empty() || kinds.contains(kind))
+            && (products.is_empty() || product.is_some_and(|product| products.contains(&product)))
+    }
+
+    /// What is wanted of `log` in positions `after < seq <= to`.
+    fn wanted(asked: &Asked, log: &[Told], (after, to): (i64, i64)) -> Vec<i64> {
+        let numbered = log.iter().enumerate().map(|(at, told)| (at as i64 + 1, told));
+        let within = numbered.filter(|(seq, _)| after < *seq && *seq <= to);
+        within.filter(|(_, told)| is_wanted(asked, told)).map(|(seq, _)| seq).collect()
+    }
+
+    fn any_room() -> impl Strategy<Value = Room> {
+        let room = (1..12_usize, 1..3_000_usize, any::<bool>());
+        room.prop_map(|(events, bytes, at_least_one)| Room { events, bytes, at_least_one })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_what_a_look_at_every_event_finds(
+            log in proptest::collection::vec(told(), 0..60),
+            most in 1..80_usize,
+            asked in asked(),
+            ends in (0..60_i64, 0..60_i64),
+            room in any_room(),
+        ) {
+            let tail = tail(most);
+            let events = events(&log);
+            tail.offer(events.iter().cloned());
+            let (after, to) = (ends.0.min(ends.1), ends.0.max(ends.1));
+            let forgotten = log.len().saturating_sub(most) as i64;
+            let Some(page) = tail.find(&filter(&asked), (after, to), room) else {
+                prop_assert!(after < forgotten);
+                return Ok(());
+            };
+            prop_assert!(after >= forgotten);
+            let wanted = wanted(&asked, &log, (after, to));
+            let found: Vec<i64> = page.events.iter().map(|event| event.seq).collect();
+            prop_assert_eq!(&found[..], &wanted[..found.len()]);
+            let size = |seqs: &[i64]| {
+                seqs.iter().map(|seq| events[*seq as usize - 1].json_bytes()).sum::<usize>()
+            };
+            let alone = room.at_least_one && found.len() == 1;
+            prop_assert!(found.len() <= room.events && (size(&found) <= room.bytes || alone));
+            if found.len() == wanted.len() {
+                prop_assert_eq!(page.reached, to);
+            } else {
+                prop_assert_eq!(page.reached, found.last().copied().unwrap_or(after));
+                let one_more = &wanted[..=found.len()];
+                prop_assert!(one_more.len() > room.events || size(one_more) > room.bytes);
+            }
+        }
+
+        #[test]
+        fn whoever_looks_on_from_where_they_are_misses_nothing_that_is_there(
+            log in proptest::collection::vec(told(), 1..80),
+            parts in proptest::collection::vec(1..20_usize, 1..12),
+            most in 10..80_usize,
+            asked in asked(),
+            room in any_room(),
+        ) {
+            let room = Room { at_least_one: true, ..room };
+            let tail = tail(most);
+            let (filter, mut unread) = (filter(&asked), &events(&log)[..]);
+            let (mut at, mut found) = (0, Vec::new());
+            // News, and what is forgotten for it, come between two looks.
+            for part in parts.into_iter().chain([log.len(); 100]) {
+                let (next, rest) = unread.split_at(part.min(unread.len()));
+                tail.offer(next.iter().cloned());
+                unread = rest;
+                let head = tail.head();
+                let Some(page) = tail.find(&filter, (at, head), room) else {
+                    prop_assert!(at < head - most as i64);
+                    return Ok(());
+                };
+                prop_assert!(page.reached >= at && (page.reached > at || at == head));
+                found.extend(page.events.iter().map(|event| event.seq));
+                at = page.reached;
+            }
+            prop_assert_eq!(at, log.len() as i64);
+            prop_assert_eq!(found, wanted(&asked, &log, (0, at)));
+        }
+    }
+
+    #[test]
+    fn an_event_on_two_topics_of_a_filter_is_found_once() {
+        let tail = tail(10);
+        let both = ["price/dark", "price/dark.puer", "product/a"].map(Topic::known).to_vec();
+        tail.offer([Arc::new(Event::encode("k", 1, 0, "price.changed", both, "{}"))]);
+        let room = Room { events: 1, bytes: 10_000, at_least_one: true };
+        for topics in [vec!["price/*"], vec!["price/*", "price/dark", "product/a"]] {
+            let page = tail.find(&filter(&(topics, vec![], vec![])), (0, 1), room);
+            let page = page.expect("in memory");
+            assert_eq!((page.events.len(), page.reached), (1, 1));
+        }
+    }
+
     #[test]
     fn what_memory_does_not_hold_any_more_is_not_passed_over() {
         let tail = tail(3);

@@ -250,3 +250,135 @@ impl Drop for Wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    const HEAD: &str = "GET /v1/poll?topic=room/x&cursor=k-1 HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    #[derive(Default)]
+    struct Place {
+        landed: RefCell<Option<Landed>>,
+        times: Cell<u32>,
+    }
+
+    impl Landing for Place {
+        fn land(&self, landed: Landed) {
+            self.times.set(self.times.get() + 1);
+            self.landed.replace(Some(landed));
+        }
+    }
+
+    async fn wire(early: &'static str) -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let client = TcpStream::connect(address).await.expect("a connection");
+        let (server, _) = listener.accept().await.expect("a connection");
+        let time = Duration::from_secs(60);
+        (Wire::new(server, Bytes::from(early), Signatures::default(), time), client)
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_is_sent_and_what_is_kept_lands_with_the_connection() {
+        let (mut wire, mut client) = wire("").await;
+        let place = Rc::new(Place::default());
+        wire.write_all(b"sent").await.expect("a write");
+        wire.flush().await.expect("nobody would leave yet");
+        wire.control().leave(place.clone(), true);
+        wire.write_all(b"kept").await.expect("a write");
+        assert!(wire.flush().await.is_err(), "the dispatcher is to end");
+        assert_eq!(place.times.get(), 0, "it has not yet");
+        drop(wire);
+
+        let mut landed = place.landed.take().expect("a connection");
+        assert_eq!(landed.head, b"kept");
+        landed.socket.write_all(b" and on").await.expect("a write");
+        drop(landed);
+        let mut read = String::new();
+        client.read_to_string(&mut read).await.expect("an end");
+        assert_eq!(read, "sent and on");
+        assert_eq!(place.times.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_stays_or_was_cut_short_does_not_land() {
+        for stays in [true, false] {
+            let (mut wire, mut client) = wire("").await;
+            let place = Rc::new(Place::default());
+            wire.control().leave(place.clone(), false);
+            if stays {
+                wire.control().stay();
+                wire.write_all(b"more").await.expect("a write");
+                wire.flush().await.expect("it stays");
+            }
+            drop(wire);
+            assert_eq!(place.times.get(), 0);
+            let mut read = String::new();
+            client.read_to_string(&mut read).await.expect("an end");
+            assert_eq!(read, if stays { "more" } else { "" });
+            assert_eq!(Rc::strong_count(&place), 1, "nobody holds it any more");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_comes_first_and_is_recognised_as_if_it_came_now() {
+        let (mut wire, mut client) = wire(HEAD).await;
+        let mut buffer = [0; 512];
+        let read = wire.read(&mut buffer).await.expect("bytes");
+        assert_eq!(&buffer[..read], HEAD.as_bytes());
+        let control = wire.control().clone();
+        control.begin();
+        assert!(control.is_alone() && !control.is_quiet());
+        let signature = control.signature();
+        assert!(signature.is_some());
+        control.answered();
+        assert!(control.is_quiet());
+
+        client.write_all(HEAD.replace("k-1", "k-2z").as_bytes()).await.expect("a write");
+        assert!(wire.read(&mut buffer).await.expect("bytes") > 0);
+        assert_eq!(control.signature(), signature);
+        control.begin();
+        control.answered();
+
+        client.write_all(format!("{HEAD}{HEAD}").as_bytes()).await.expect("a write");
+        assert!(wire.read(&mut buffer).await.expect("bytes") > 0);
+        assert!(!control.is_alone());
+        assert_eq!(control.signature(), None);
+    }
+
+    /// Whether there is nothing to read, nor any other reason to wake the reader.
+    async fn is_waiting(wire: &mut Wire) -> bool {
+        let mut buffer = [0; 16];
+        let mut buffer = ReadBuf::new(&mut buffer);
+        std::future::poll_fn(|cx| {
+            Poll::Ready(Pin::new(&mut *wire).poll_read(cx, &mut buffer).is_pending())
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_second_head_has_its_time_and_no_more() {
+        let (mut wire, mut client) = wire("").await;
+        wire.head_time = Duration::from_millis(10);
+        let control = wire.control().clone();
+        let mut buffer = [0; 512];
+        client.write_all(HEAD.as_bytes()).await.expect("a write");
+        assert!(wire.read(&mut buffer).await.expect("bytes") > 0);
+        control.begin();
+        // An answer may take as long as it likes, and so may what comes after it.
+        assert!(is_waiting(&mut wire).await);
+        assert!(wire.head_timer.is_none());
+        control.answered();
+        assert!(is_waiting(&mut wire).await);
+        assert!(wire.head_timer.is_none());
+
+        client.write_all(b"GET /").await.expect("a write");
+        assert!(wire.read(&mut buffer).await.expect("bytes") > 0);
+        let late = wire.read(&mut buffer).await.expect_err("it took too long");
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -170,3 +170,108 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Event, Topic, log};
+    use super::*;
+    use crate::telemetry::Metrics;
+    use proptest::prelude::*;
+
+    fn group(members: u32) -> Group {
+        let filter = Filter::topics(["room/x".parse().expect("a topic")]);
+        let mut group = Group::new(Arc::new(filter), 0);
+        group.members = (0..members).collect();
+        group
+    }
+
+    fn tail(most_events: usize) -> Tail {
+        let head = log::Head { seq: 0, epoch: "k".into(), pruned_to: 0 };
+        Tail::new(&head, most_events, usize::MAX, &Metrics::default())
+    }
+
+    fn offer(tail: &Tail, seq: i64, topic: &str) {
+        let topics = vec![topic.parse::<Topic>().expect("a topic")];
+        tail.offer([Arc::new(Event::encode("k", seq, 0, "room.message", topics, "{}"))]);
+    }
+
+    proptest! {
+        /// `Some(_)`: so many take their turn; `None`: news.
+        #[test]
+        fn after_the_last_news_everybody_has_a_turn(
+            members in 1..20_u32,
+            steps in proptest::collection::vec(proptest::option::of(1..30_usize), 0..20),
+        ) {
+            let mut group = group(members);
+            let mut since = Vec::new();
+            let mut seq = 0;
+            for step in steps.into_iter().chain([None]) {
+                match step {
+                    None => {
+                        seq += 1;
+                        let begins = group.round.is_none();
+                        prop_assert_eq!(group.news(seq - 1, seq), begins);
+                        since.clear();
+                    }
+                    Some(turns) => {
+                        since.extend((0..turns).map_while(|_| group.next()));
+                    }
+                }
+            }
+            since.extend(std::iter::from_fn(|| group.next()).take(1_000));
+            for member in 0..members {
+                prop_assert!(since.contains(&member));
+            }
+            prop_assert!(since.len() < 2 * members as usize + 1);
+            prop_assert!(group.round.is_none());
+        }
+    }
+
+    #[test]
+    fn who_was_up_to_date_needs_only_what_is_new_however_long_it_has_waited() {
+        let tail = tail(3);
+        let mut group = group(1);
+        for seq in 1..=50 {
+            offer(&tail, seq, "room/other");
+        }
+        offer(&tail, 51, "room/x");
+        assert!(group.news(50, 51));
+        // Memory begins with 49; this one has been at 0 since there was nothing.
+        let piece = group.piece(&tail, 0, 51).expect("in memory");
+        assert_eq!(piece.page.events.len(), 1);
+        assert_eq!(piece.page.reached, 51);
+    }
+
+    #[test]
+    fn who_was_not_is_sent_to_the_database_for_what_memory_has_not() {
+        let tail = tail(3);
+        let mut group = group(1);
+        offer(&tail, 1, "room/x");
+        assert!(group.news(0, 1));
+        while group.next().is_some() {}
+        for seq in 2..=50 {
+            offer(&tail, seq, "room/other");
+        }
+        offer(&tail, 51, "room/x");
+        assert!(group.news(50, 51));
+        assert!(group.piece(&tail, 0, 51).is_none());
+        assert!(group.piece(&tail, 1, 51).is_some());
+    }
+
+    #[test]
+    fn readers_at_the_same_place_are_given_the_same_bytes_and_others_are_not() {
+        let tail = tail(10);
+        let mut group = group(2);
+        offer(&tail, 1, "room/x");
+        group.news(0, 1);
+        let first = group.piece(&tail, 0, 1).expect("in memory");
+        assert!(Rc::ptr_eq(&first, &group.piece(&tail, 0, 1).expect("in memory")));
+        // Until there is more.
+        offer(&tail, 2, "room/x");
+        group.news(1, 2);
+        let second = group.piece(&tail, 0, 2).expect("in memory");
+        assert_eq!(second.page.events.len(), 2);
+        let third = group.piece(&tail, 1, 2).expect("in memory");
+        assert_eq!(third.page.events.len(), 1);
+    }
+}

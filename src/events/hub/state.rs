@@ -424,3 +424,6 @@ impl State {
         self.members.iter().map(|(key, _)| key as u32).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
