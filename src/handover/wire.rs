@@ -331,21 +331,24 @@ mod tests {
         let read = wire.read(&mut buffer).await.expect("bytes");
         assert_eq!(&buffer[..read], HEAD.as_bytes());
         let control = wire.control().clone();
+        assert!(!control.is_alone(), "it was not begun");
         control.begin();
-        assert!(control.is_alone() && !control.is_quiet());
+        assert!(control.is_alone());
         let signature = control.signature();
         assert!(signature.is_some());
         control.answered();
-        assert!(control.is_quiet());
 
         client.write_all(HEAD.replace("k-1", "k-2z").as_bytes()).await.expect("a write");
         assert!(wire.read(&mut buffer).await.expect("bytes") > 0);
-        assert_eq!(control.signature(), signature);
+        assert!(!control.is_alone(), "there is one behind the one that was begun");
         control.begin();
+        assert!(control.is_alone());
+        assert_eq!(control.signature(), signature);
         control.answered();
 
         client.write_all(format!("{HEAD}{HEAD}").as_bytes()).await.expect("a write");
         assert!(wire.read(&mut buffer).await.expect("bytes") > 0);
+        control.begin();
         assert!(!control.is_alone());
         assert_eq!(control.signature(), None);
     }

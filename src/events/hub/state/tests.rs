@@ -40,7 +40,7 @@ fn filter(at: usize) -> Filter {
 }
 
 fn guest() -> Guest {
-    Guest { caller: Caller::Anonymous, seat: None, until: None, streams: true }
+    Guest { caller: Caller::Anonymous, seat: None, until: None, streams: true, closes: false }
 }
 
 /// A house without a soul in it; its database, which is in `directory`, is
