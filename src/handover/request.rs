@@ -118,6 +118,10 @@ impl Head {
         }
         let length = std::mem::take(&mut self.length) - 1;
         self.line.truncate(length);
+        if length == 0 && self.get.is_none() {
+            // Some send one before a request; none has begun with it.
+            return Some(false);
+        }
         let get = *self.get.get_or_insert(self.line.starts_with(b"GET "));
         let line = &self.line;
         let is = |name: &[u8]| {

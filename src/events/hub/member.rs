@@ -1,3 +1,4 @@
+use super::super::Filter;
 use super::Readers;
 use super::line::Line;
 use super::polls::PollLine;
@@ -46,8 +47,17 @@ pub(super) struct Person {
 }
 
 impl Member {
-    /// Notes in the figures that it is gone.
-    pub fn count_out(&self, readers: &Readers) {
+    /// Notes that it is gone, in the figures and among the followers of `filter`.
+    pub fn count_out(&self, readers: &Readers, filter: &Filter) {
+        match &self.outlet {
+            Outlet::Poll(poll) if !poll.waiting => {}
+            outlet => {
+                readers.interest.remove(filter);
+                if matches!(outlet, Outlet::Poll(_)) {
+                    readers.metrics.polls.dec();
+                }
+            }
+        }
         if self.person.guest.streams {
             readers.metrics.streams.dec();
             let seconds = self.person.opened.elapsed().as_secs();

@@ -171,8 +171,7 @@ impl Hub {
     pub(super) fn leave(&self, key: u32) {
         let left = self.state.borrow_mut().leave(key);
         if let Some((filter, member)) = left {
-            member.count_out(&self.readers);
-            self.readers.interest.remove(&filter);
+            member.count_out(&self.readers, &filter);
         }
     }
 

@@ -61,8 +61,8 @@ pub(super) struct PollLine {
 /// Headers that are another in each answer.
 const OWN: [&str; 3] = ["date:", "x-request-id:", "ratelimit-"];
 
-/// Headers that say how long a body is.
-const LENGTH: [&str; 2] = ["transfer-encoding:", "content-length:"];
+/// Headers that say how a body is sent, which is another way here.
+const LENGTH: [&str; 3] = ["transfer-encoding:", "content-length:", "content-encoding:"];
 
 /// The head of an answer, taken apart.
 #[derive(Debug, PartialEq)]
@@ -163,11 +163,16 @@ impl State {
         let body = &mut self.scratch;
         body.clear();
         push_answer(body, events, &told_of);
+        if poll.first.is_none() {
+            // The first was counted when its head was written.
+            readers.metrics.answered_polls.inc();
+        }
         let answer = whole(poll, body, now);
         let sent = poll.line.send_own(&answer);
         readers.metrics.delivered.inc_by(told as u64);
         readers.metrics.polls.dec();
-        readers.metrics.answered_polls.inc();
+        // Between two polls it is nobody's reader.
+        readers.interest.remove(&group.filter);
         poll.waiting = false;
         poll.until = self.second + seconds(KEEP_ALIVE);
         member.due = poll.until;
@@ -249,7 +254,10 @@ impl Hub {
             return self.state.borrow_mut().drop_line(&self.readers, key);
         };
         let head = &buffer[..read];
-        if self.ask_again(key, head).is_none() {
+        // As much as there is room for: more may lie behind it, of which nobody would
+        // be told.
+        let more = read == buffer.len();
+        if more || self.ask_again(key, head).is_none() {
             self.give_back(key, Bytes::copy_from_slice(head));
         }
     }
@@ -293,7 +301,9 @@ impl Hub {
         poll.waiting = true;
         poll.until = state.second + seconds(poll.asker.wait);
         member.due = state.second;
-        state.groups[member.group as usize].waiting += 1;
+        let group = &mut state.groups[member.group as usize];
+        group.waiting += 1;
+        readers.interest.add(&group.filter);
         readers.metrics.polls.inc();
         match look {
             Look::Piece(piece) if piece.page.events.is_empty() => {
@@ -330,12 +340,8 @@ impl Hub {
     /// Forgets the reader `key` but not its connection.
     fn take_out(&self, key: u32) -> Option<TcpStream> {
         let mut state = self.state.borrow_mut();
-        if state.is_waiting_poll(key) {
-            self.readers.metrics.polls.dec();
-        }
         let (filter, member) = state.leave(key)?;
-        member.count_out(&self.readers);
-        self.readers.interest.remove(&filter);
+        member.count_out(&self.readers, &filter);
         let line = match member.outlet {
             Outlet::Poll(poll) => poll.line,
             Outlet::Stream(line) => line,

@@ -313,22 +313,9 @@ impl State {
 
     /// Forgets a reader whose connection is of no more use, and closes it.
     pub fn drop_line(&mut self, readers: &Readers, key: u32) {
-        let waited = self
-            .members
-            .get(key as usize)
-            .is_some_and(|member| matches!(&member.outlet, Outlet::Poll(poll) if poll.waiting));
-        if waited {
-            readers.metrics.polls.dec();
-        }
         if let Some((filter, member)) = self.leave(key) {
-            member.count_out(readers);
-            readers.interest.remove(&filter);
+            member.count_out(readers, &filter);
         }
-    }
-
-    pub fn is_waiting_poll(&self, key: u32) -> bool {
-        let waits = |member: &Member| matches!(&member.outlet, Outlet::Poll(poll) if poll.waiting);
-        self.members.get(key as usize).is_some_and(waits)
     }
 
     pub fn token(&self, key: u32) -> Token {

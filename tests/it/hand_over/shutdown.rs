@@ -123,11 +123,8 @@ async fn a_write_begun_on_a_connection_that_came_back_is_finished() {
         left_the_dispatcher(&service, 0).await;
 
         service.signal_end();
-        let closed = async || {
-            let address = service.address();
-            tokio::net::TcpStream::connect(address).await.is_err().then_some(())
-        };
-        service.eventually("end of the listener", closed).await;
+        let stopping = async || service.log().contains("stopping").then_some(());
+        service.eventually("stop", stopping).await;
         raw.write(second).await;
 
         assert_eq!(raw.answer().await.status, 201, "came back: {came_back}");
