@@ -5,7 +5,6 @@ use super::super::line::Line;
 use super::*;
 use crate::auth::{Caller, Gate, Secret};
 use crate::clock::Clock;
-use crate::config::{Config, DEFAULTS};
 use crate::db::Db;
 use crate::events::{Interest, blocks, log};
 use crate::limits::Limits;
@@ -46,12 +45,16 @@ fn guest() -> Guest {
 /// A house without a soul in it; its database, which is in `directory`, is
 /// never asked.
 fn readers(directory: &Path) -> Readers {
-    let settings: Config = toml::from_str(DEFAULTS).expect("the defaults");
+    let settings = include_str!("../../../../config.default.toml");
+    let mut settings: toml::Table = settings.parse().expect("the defaults");
+    let mut section = |name| settings.remove(name).expect("a section");
+    let auth: crate::auth::Config = section("auth").try_into().expect("settings");
+    let limits: crate::limits::Config = section("limits").try_into().expect("settings");
     let file = directory.join("never.db");
     let url = format!("sqlite:{}", file.display()).parse().expect("a url");
     let db = Db::open(&url, 1).expect("a pool");
     let metrics = Metrics::default();
-    let auth = crate::auth::Config { jwt_secret: "x".repeat(40), ..settings.auth.clone() };
+    let auth = crate::auth::Config { jwt_secret: "x".repeat(40), ..auth };
     let secret = Secret::load(&auth, &url).expect("a secret");
     let head = log::Head { seq: 0, epoch: "k".into(), pruned_to: 0 };
     Readers {
@@ -59,7 +62,7 @@ fn readers(directory: &Path) -> Readers {
         interest: Interest::default(),
         blocks: blocks::Blocks::default(),
         gate: Gate::new(auth, secret, db.clone(), Clock::System),
-        limits: Limits::new(settings.limits, &metrics),
+        limits: Limits::new(limits, &metrics),
         db,
         metrics,
         heartbeat: Duration::from_secs(15),
