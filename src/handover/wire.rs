@@ -353,6 +353,20 @@ mod tests {
         assert_eq!(control.signature(), None);
     }
 
+    #[tokio::test]
+    async fn what_looks_like_a_poll_within_a_head_is_recognised_as_nothing() {
+        let (mut wire, mut client) = wire("").await;
+        let control = wire.control().clone();
+        let mut buffer = [0; 512];
+        for part in ["GET /v1/poll?topic=room/y&cursor=k-1 HTTP/1.1\r\nX-Line: ", HEAD] {
+            client.write_all(part.as_bytes()).await.expect("a write");
+            assert!(wire.read(&mut buffer).await.expect("bytes") > 0);
+        }
+        control.begin();
+        assert!(control.is_alone());
+        assert_eq!(control.signature(), None);
+    }
+
     /// Whether there is nothing to read, nor any other reason to wake the reader.
     async fn is_waiting(wire: &mut Wire) -> bool {
         let mut buffer = [0; 16];

@@ -57,7 +57,7 @@ async fn a_second_head_that_never_ends_is_hung_up_on() {
         setup.env("TEAWIRE_HTTP__HEAD_SECONDS", 1);
     })
     .await;
-    for begun in ["G", "GET /v1/poll?topic=room/x&cur", "GET / HTTP/1.1\r\nX-Slow: "] {
+    for begun in ["\r\n", "G", "GET /v1/poll?topic=room/x&cur", "GET / HTTP/1.1\r\nX-Slow: "] {
         let mut answered = service.raw().await;
         assert_eq!(answered.get("/v1/status", "").await.status, 200);
         let (polled, _) = polled(&service, "").await;
@@ -129,6 +129,33 @@ async fn a_request_behind_a_poll_of_any_size_is_answered_after_it() {
         assert_eq!(answer["events"][0]["id"], said["receipt"]["id"], "{size}");
         assert_eq!(raw.answer().await.ok()["name"], "teawire", "{size}");
     }
+}
+
+/// What looks like a poll within another head must not be taken for one.
+#[tokio::test]
+async fn a_poll_is_recognised_by_its_whole_head_and_by_no_part_of_it() {
+    let service = Service::start().await;
+    let at = service.head().await;
+    let inner =
+        |cursor: &str| format!("GET {} HTTP/1.1\r\nHost: tea\r\n\r\n", poll("room/mine", cursor));
+    let mut raw = service.raw().await;
+    raw.write(format!("GET {} HTTP/1.1\r\nX-Line: ", poll("room/other", &at))).await;
+    // So that the rest comes by itself.
+    service.get("/v1/status").await.ok();
+    raw.write(inner(&at)).await;
+    polls_wait(&service, 1).await;
+    service.say("other", json!({})).await.ok();
+    let answer = raw.answer().await.ok();
+    let at = answer["cursor"].as_str().unwrap();
+    assert_eq!(answer["events"][0]["topics"], json!(["room/other"]));
+
+    raw.write(inner(at)).await;
+    polls_wait(&service, 1).await;
+    service.say("other", json!({})).await.ok();
+    service.say("mine", json!({})).await.ok();
+
+    let answer = raw.answer().await.ok();
+    assert_eq!(answer["events"][0]["topics"], json!(["room/mine"]));
 }
 
 /// What a front server takes for the body of one request must not become
