@@ -94,6 +94,11 @@ impl Arrived {
         self.bare && self.place == Place::Between
     }
 
+    /// Whether what comes next is the beginning of a request.
+    pub fn is_between(&self) -> bool {
+        self.place == Place::Between
+    }
+
     /// Whether a head has begun and not ended.
     pub fn is_in_head(&self) -> bool {
         matches!(self.place, Place::Head(_))

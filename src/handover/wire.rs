@@ -149,8 +149,11 @@ impl Wire {
     fn note(&self, bytes: &[u8]) {
         let mut state = self.control.0.borrow_mut();
         let before = state.arrived.whole;
+        // Only bytes that begin a request are a request.
+        let begins = state.arrived.is_between();
         state.arrived.take(bytes);
-        if state.arrived.whole == before + 1
+        if begins
+            && state.arrived.whole == before + 1
             && let Some(Asked { signature, .. }) = self.signatures.read(bytes)
         {
             state.signature = Some((before + 1, signature));
