@@ -91,11 +91,11 @@ pub(super) fn expired() -> Refusal {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::auth::Config;
 
-    fn secret(text: &str) -> Secret {
+    pub fn secret(text: &str) -> Secret {
         let config = Config {
             jwt_secret: text.to_owned(),
             jwt_secret_file: Default::default(),

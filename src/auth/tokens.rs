@@ -48,16 +48,8 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Claims, Config, Role, mint};
-
-    fn secret(text: &str) -> Secret {
-        let config = Config {
-            jwt_secret: text.to_owned(),
-            jwt_secret_file: Default::default(),
-            anonymous_read: true,
-        };
-        Secret::load(&config, &"sqlite:x.db".parse().expect("a url")).expect("a secret")
-    }
+    use crate::auth::token::tests::secret;
+    use crate::auth::{Claims, Role, mint};
 
     #[test]
     fn a_token_that_is_remembered_ends_when_it_ends() {

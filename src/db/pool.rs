@@ -244,3 +244,28 @@ impl<E: fmt::Display> r2d2::HandleError<E> for LogErrors {
         tracing::warn!(%error, "no database connection");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn whoever_opens_a_new_file_at_once_with_others_gets_it() {
+        const AT_ONCE: usize = 8;
+        let directory = tempfile::tempdir().expect("a directory");
+        for round in 0..60 {
+            let file = directory.path().join(format!("{round}.db"));
+            let url: Url = format!("sqlite:{}", file.display()).parse().expect("a url");
+            let together = Barrier::new(AT_ONCE);
+            std::thread::scope(|threads| {
+                for _ in 0..AT_ONCE {
+                    threads.spawn(|| {
+                        together.wait();
+                        url.connect().map(|_| ()).expect("a connection");
+                    });
+                }
+            });
+        }
+    }
+}
