@@ -13,8 +13,8 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transports::Directory;
 use crate::{
-    auth, catalogue, clearance, dashboard, http, import, limits, listings, ops, prices, rooms,
-    server, stock, transports, writes,
+    auth, catalogue, clearance, dashboard, http, import, limits, listings, openapi, ops, prices,
+    rooms, server, stock, transports, writes,
 };
 use actix_cors::Cors;
 use actix_web::dev::{Server, ServerHandle};
@@ -243,6 +243,7 @@ fn public_server(
             .configure(auth::routes)
             .configure(ops::routes)
             .configure(dashboard::routes)
+            .configure(openapi::routes)
             .wrap(from_fn(limits::guard_reads))
             .wrap(PanicReporter::new(move |_| panics.inc()))
             .wrap(CatchPanic::default())

@@ -60,6 +60,8 @@ pub mod ops;
 
 pub mod dashboard;
 
+pub mod openapi;
+
 pub mod config;
 
 pub mod server;

@@ -15,7 +15,7 @@ mod tokens;
 
 pub use gate::{Gate, GateError, KeyWatch};
 pub use key::{ApiKey, KeyRow, NewKey, create_key, list_keys, revoke_key};
-pub use routes::routes;
+pub use routes::{Docs, routes};
 pub use secret::Secret;
 pub use ticket::{Ticket, issue_ticket, redeem_ticket};
 pub use token::{Claims, mint};

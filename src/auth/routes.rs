@@ -5,6 +5,12 @@ use actix_web::http::Method;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
+use utoipa::OpenApi;
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(get_me))]
+pub struct Docs;
 
 /// `/v1/me`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -12,6 +18,13 @@ pub fn routes(service: &mut ServiceConfig) {
 }
 
 /// `GET /v1/me`: who the caller is taken for.
+#[utoipa::path(
+    get, path = "/v1/me", tag = "user", security((), ("bearer" = [])),
+    responses((status = 200, description = "Who the caller is taken for", body = Object, example = json!({
+        "sub": "u42", "role": "shopper", "merchant": null, "key_id": null,
+        "expires_at": "2026-12-01T08:15:30.123Z", "topics": null, "server_time": "2026-12-01T07:15:30.123Z"
+    })))
+)]
 async fn get_me(
     request: HttpRequest,
     caller: Caller,

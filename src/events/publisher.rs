@@ -6,9 +6,12 @@ use crate::db::{self, Conn};
 use crate::prepared;
 use diesel::connection::SimpleConnection;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Changes the database and tells of it: both or neither.
 ///
@@ -42,6 +45,30 @@ pub struct Tx<'a> {
 pub struct Receipt {
     event: Arc<Event>,
     interest: Interest,
+}
+
+impl PartialSchema for Receipt {
+    fn schema() -> RefOr<Schema> {
+        Told::schema()
+    }
+}
+
+impl ToSchema for Receipt {
+    fn name() -> Cow<'static, str> {
+        "Receipt".into()
+    }
+}
+
+/// A receipt, as it is answered.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `Receipt` writes")]
+struct Told {
+    /// The cursor of the event.
+    #[schema(example = "k3f9ab-1a2c")]
+    id: String,
+    topics: Vec<String>,
+    /// How many readers follow any of these on this node now.
+    subscribers: u64,
 }
 
 impl Serialize for Receipt {

@@ -4,13 +4,14 @@ mod json;
 mod routes;
 mod store;
 
-pub use routes::routes;
+pub use routes::{Docs, routes};
 
 use crate::auth::Caller;
 use crate::events::{self, Fact, Receipt, Topic, Tx};
 use crate::refusal::{Class, Refusal, shorten};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 /// The most bytes of what is said at once.
 const MOST_DATA: usize = 32 * 1024;
@@ -19,7 +20,7 @@ const MOST_DATA: usize = 32 * 1024;
 const MOST_TOPICS: usize = 10;
 
 /// An event as somebody publishes it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewEvent {
     /// Rooms, or `announcements`.
@@ -28,6 +29,7 @@ pub struct NewEvent {
     #[serde(rename = "type")]
     pub kind: String,
     /// Any JSON.
+    #[schema(value_type = Object)]
     pub data: Box<RawValue>,
 }
 

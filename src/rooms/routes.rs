@@ -7,7 +7,13 @@ use crate::writes::{Answer, Write};
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(post_events))]
+pub struct Docs;
 
 /// The most events one request publishes.
 const MOST: usize = 1_000;
@@ -20,17 +26,31 @@ pub fn routes(service: &mut ServiceConfig) {
     ));
 }
 
-#[derive(Serialize)]
-struct One {
-    receipt: Receipt,
+/// What may be sent; it is read in two steps, so that what is wrong is named.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes")]
+enum Batch {
+    One(NewEvent),
+    Many(Vec<NewEvent>),
 }
 
-#[derive(Serialize)]
-struct Many {
-    receipts: Vec<Receipt>,
+/// One event is answered with one receipt, a batch with one for each.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Published {
+    One { receipt: Receipt },
+    Many { receipts: Vec<Receipt> },
 }
 
 /// `POST /v1/events`: one event, or an array of them in one transaction.
+#[utoipa::path(
+    post, path = "/v1/events", tag = "write", security(("bearer" = [])),
+    request_body(content = Batch, example = json!({
+        "topics": ["room/hu-tea"], "type": "room.message", "data": {"text": "今晚八点开仓"}
+    })),
+    responses((status = 201, description = "Published", body = Published))
+)]
 async fn post_events(mut write: Write) -> Result<HttpResponse, Problem> {
     // Whoever may write products may speak.
     write.writer()?;
@@ -66,10 +86,10 @@ async fn post_events(mut write: Write) -> Result<HttpResponse, Problem> {
                 receipts.push(super::publish(tx, &caller, message, most)?);
             }
             Ok(match receipts.pop() {
-                Some(receipt) if !many => Answer::created(&One { receipt }),
+                Some(receipt) if !many => Answer::created(&Published::One { receipt }),
                 last => {
                     receipts.extend(last);
-                    Answer::created(&Many { receipts })
+                    Answer::created(&Published::Many { receipts })
                 }
             })
         })

@@ -1,0 +1,114 @@
+//! What the interface is, told by the code: `/openapi.json`, and at `/docs` a
+//! page to read it and to try it, which needs nothing from elsewhere.
+//!
+//! Each module describes its own handlers beside them (`Docs` in its
+//! `routes.rs`); here the pieces are put together and given what all of them
+//! share. `tests/it/documented.rs` holds every route to being described.
+
+use crate::http::{Params, Problem, resource};
+use crate::{auth, rooms};
+use actix_web::http::Method;
+use actix_web::http::header::{CACHE_CONTROL, LOCATION};
+use actix_web::web::{self, Bytes, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use std::sync::LazyLock;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{OpenApi, ToSchema};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+/// What went wrong, and what to do (RFC 9457, `application/problem+json`).
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "https://teawire.dev/problems/bad_price", "title": "Unprocessable Entity", "status": 422,
+    "detail": "a price is more than zero and has at most two decimals, as 128.00",
+    "code": "bad_price", "field": "price", "request_id": "0193a5c0-7e1e-7d43-9a61-2f0b6d2c8a11"
+}))]
+struct ProblemDetails {
+    r#type: String,
+    title: String,
+    status: u16,
+    /// In Chinese or English, by `Accept-Language`.
+    detail: String,
+    /// Stable: programs tell problems apart by it.
+    code: String,
+    /// The field, parameter or header that is at fault.
+    field: Option<String>,
+    /// To find it in the log.
+    request_id: String,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "teawire",
+        description = "Tells tea buyers and sellers what just changed. 茶价、库存一动就知道。\n\n\
+            JSON is UTF-8 and snake_case; times are RFC 3339 in UTC; money is a string in yuan. \
+            Unknown parameters and fields are refused (422)."
+    ),
+    components(schemas(ProblemDetails)),
+    tags(
+        (name = "live", description = "Reading live 实时：stream, poll, history"),
+        (name = "catalogue", description = "What is sold, and where 商品与市场"),
+        (name = "write", description = "What merchants write 商家"),
+        (name = "user", description = "What a user keeps 用户"),
+        (name = "service", description = "The service itself 服务"),
+    )
+)]
+struct Whole;
+
+/// The description, as it is answered.
+static JSON: LazyLock<Bytes> = LazyLock::new(|| {
+    let mut text = document().to_json().unwrap_or_default();
+    text.push('\n');
+    Bytes::from(text)
+});
+
+/// Everything that is answered under `/v1`, and `/readyz`.
+fn document() -> utoipa::openapi::OpenApi {
+    let mut whole = Whole::openapi();
+    for part in [auth::Docs::openapi(), rooms::Docs::openapi()] {
+        whole.merge(part);
+    }
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    whole.components.get_or_insert_default().add_security_scheme("bearer", bearer);
+    for item in whole.paths.paths.values_mut() {
+        let each = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        each.into_iter().flatten().for_each(may_fail);
+    }
+    whole
+}
+
+/// Every call may be refused, always in the same shape.
+fn may_fail(operation: &mut Operation) {
+    let problem =
+        ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemDetails"))).build();
+    let refused = ResponseBuilder::new()
+        .description("What went wrong, and what to do")
+        .content("application/problem+json", problem)
+        .build();
+    operation.responses.responses.insert("default".to_owned(), RefOr::T(refused));
+}
+
+/// `/openapi.json`, `/docs`.
+pub fn routes(service: &mut ServiceConfig) {
+    let page = Config::from("/openapi.json").persist_authorization(false);
+    service
+        .service(resource("/openapi.json", [(Method::GET, || web::to(get_openapi))]))
+        .service(resource("/docs", [(Method::GET, || web::to(get_docs))]))
+        .service(SwaggerUi::new("/docs/{_:.*}").config(page));
+}
+
+async fn get_openapi(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Params::parse(request.query_string()).finish()?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .body(JSON.clone()))
+}
+
+async fn get_docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((LOCATION, "/docs/")).finish()
+}
