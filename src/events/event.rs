@@ -52,6 +52,10 @@ pub struct Event {
     json: (u32, u32),
     /// Where its data begins in `buffer`; it ends one before the envelope does.
     data: u32,
+    /// Where the merchant whose product it is about is named in `buffer`.
+    merchant: Option<(u32, u32)>,
+    /// By how much the price changed, whichever way, in hundredths of a percent.
+    change: Option<u32>,
 }
 
 /// Events in the order of the log, shared between readers.
@@ -94,14 +98,23 @@ impl Event {
         let end = buffer.len();
         buffer += "\r\n";
         debug_assert_eq!(end - begin, length);
+        let data_at = json_end - 1 - data.len();
+        // Of what others publish the trade knows nothing, whatever it calls its fields.
+        let ours = topics.iter().any(|topic| topic.kind() == "product");
+        let merchant = if ours { text_field(data, "\"merchant\":\"") } else { None };
+        let merchant = merchant.map(|(from, to)| ((data_at + from) as u32, (data_at + to) as u32));
+        let change =
+            if kind == PRICE_CHANGED { number_field(data, "\"change_bp\":") } else { None };
         Event {
             seq,
             kind,
             topics: topics.into(),
+            merchant,
+            change,
             buffer: buffer.into_bytes().into(),
             frame: (begin as u32, end as u32),
             json: (json_at as u32, json_end as u32),
-            data: (json_end - 1 - data.len()) as u32,
+            data: data_at as u32,
         }
     }
 
@@ -146,10 +159,42 @@ impl Event {
         self.topics.iter().find(|topic| topic.kind() == "product").and_then(Topic::name)
     }
 
+    /// The merchant whose product it is about.
+    pub fn merchant(&self) -> Option<&str> {
+        self.merchant.map(|(from, to)| self.text(from, to))
+    }
+
+    /// By how much the price changed, whichever way, in hundredths of a percent;
+    /// `None` for a first price, and for what is no change of a price.
+    pub fn change(&self) -> Option<u32> {
+        self.change
+    }
+
     /// About how much memory it takes, in bytes.
     pub fn size(&self) -> usize {
         self.buffer.len() + 120 + self.topics.len() * 40
     }
+}
+
+/// The type of a change of a price.
+pub(super) const PRICE_CHANGED: &str = KINDS[0];
+
+/// Where the text that follows `name` stands in JSON of ours. A quote inside of
+/// a string is escaped, so what looks like a field is one.
+fn text_field(json: &str, name: &str) -> Option<(usize, usize)> {
+    let from = memchr::memmem::find(json.as_bytes(), name.as_bytes())? + name.len();
+    let length = memchr::memchr(b'"', &json.as_bytes()[from..])?;
+    Some((from, from + length))
+}
+
+/// The number that follows `name`, without its sign; what is larger than there
+/// is room for is as large as there is.
+fn number_field(json: &str, name: &str) -> Option<u32> {
+    let from = memchr::memmem::find(json.as_bytes(), name.as_bytes())? + name.len();
+    let digits = json[from..].strip_prefix('-').unwrap_or(&json[from..]);
+    let end = digits.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(digits.len());
+    let number = digits[..end].parse::<u64>().ok()?;
+    Some(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 /// The well-known name of `kind`, if there is one.
@@ -221,6 +266,29 @@ mod tests {
         assert_eq!(event.buffer, format!("{:X}\r\n{frame}\r\n", frame.len()));
         assert_eq!(event.product(), Some("a"));
         assert_eq!((event.id(), event.data()), ("k3-11", r#"{"price":"1.00"}"#));
+    }
+
+    #[test]
+    fn whose_and_by_how_much_is_read_from_fields_and_not_from_what_they_say() {
+        let event = |kind, data: &serde_json::Value| {
+            let topics = vec![Topic::product("a")];
+            Event::encode("k", 1, 0, kind, topics, &data_json(data).expect("json"))
+        };
+        let told = |change: serde_json::Value| {
+            let name = r#""merchant":"m0","change_bp":7"#;
+            let data = serde_json::json!({ "name": name, "merchant": "m-1", "change_bp": change });
+            let event = event("price.changed", &data);
+            assert_eq!(event.merchant(), Some("m-1"));
+            event.change()
+        };
+        assert_eq!(told(serde_json::json!(-250)), Some(250));
+        assert_eq!(told(serde_json::json!(i64::MAX)), Some(u32::MAX));
+        assert_eq!(told(serde_json::Value::Null), None);
+        let data = serde_json::json!({ "merchant": "m1", "change_bp": 3 });
+        assert_eq!(event("stock.changed", &data).change(), None);
+        let room = vec![Topic::known("room/x")];
+        let said = Event::encode("k", 1, 0, "room.message", room, &data.to_string());
+        assert_eq!((said.merchant(), said.change()), (None, None));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-use super::event::KINDS;
+use super::event::{KINDS, PRICE_CHANGED};
 use super::{Event, Topic};
 
 /// What a reader wants to be told of. Readers with equal filters are served as
@@ -9,8 +9,13 @@ pub struct Filter {
     topics: Box<[Topic]>,
     /// A bit for each of [`KINDS`]; none for all.
     kinds: u16,
+    /// Changes of a price by less than this are passed over, in hundredths of a
+    /// percent.
+    min_change: u32,
     /// Sorted, each once; none for any.
     products: Box<[Box<str>]>,
+    /// Sorted, each once; none for any.
+    merchants: Box<[Box<str>]>,
 }
 
 const _: () = assert!(KINDS.len() <= 16, "a kind has a bit of sixteen");
@@ -34,10 +39,23 @@ impl Filter {
     /// Only events about these products; none given: about any or none.
     #[must_use]
     pub fn products(mut self, products: Vec<String>) -> Filter {
-        let mut products: Vec<Box<str>> = products.into_iter().map(Into::into).collect();
-        products.sort_unstable();
-        products.dedup();
-        self.products = products.into();
+        self.products = names(products);
+        self
+    }
+
+    /// Only events about products of these merchants; none given: of any, and
+    /// about none.
+    #[must_use]
+    pub fn merchants(mut self, merchants: Vec<String>) -> Filter {
+        self.merchants = names(merchants);
+        self
+    }
+
+    /// No changes of a price by less than `bp` hundredths of a percent. A first
+    /// price passes, and so does whatever is no change of a price.
+    #[must_use]
+    pub fn min_change(mut self, bp: u32) -> Filter {
+        self.min_change = bp;
         self
     }
 
@@ -53,19 +71,29 @@ impl Filter {
 
     /// Whether `event` passes, its topics aside.
     pub fn wants(&self, event: &Event) -> bool {
-        let product = || event.product().is_some_and(|product| self.has_product(product));
         (self.kinds == 0 || self.kinds & bit(event.kind) != 0)
-            && (self.products.is_empty() || product())
-    }
-
-    fn has_product(&self, product: &str) -> bool {
-        self.products.binary_search_by(|known| (**known).cmp(product)).is_ok()
+            && (self.products.is_empty() || has(&self.products, event.product()))
+            && (self.merchants.is_empty() || has(&self.merchants, event.merchant()))
+            && (self.min_change == 0
+                || event.kind != PRICE_CHANGED
+                || event.change().is_none_or(|change| change >= self.min_change))
     }
 
     fn follows(&self, topic: &Topic) -> bool {
         let has = |name: &str| self.topics.binary_search_by(|known| known.as_str().cmp(name));
         has(topic.as_str()).is_ok() || topic.wildcard().is_some_and(|all| has(all).is_ok())
     }
+}
+
+fn names(names: Vec<String>) -> Box<[Box<str>]> {
+    let mut names: Vec<Box<str>> = names.into_iter().map(Into::into).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into()
+}
+
+fn has(names: &[Box<str>], name: Option<&str>) -> bool {
+    name.is_some_and(|name| names.binary_search_by(|known| (**known).cmp(name)).is_ok())
 }
 
 fn bit(kind: &str) -> u16 {
@@ -85,22 +113,74 @@ mod tests {
         proptest::collection::vec(proptest::sample::select(names), 0..5)
     }
 
-    /// Topics, types, products, as somebody may have written them.
-    fn asked() -> impl Strategy<Value = (Names, Names, Names)> {
+    /// What somebody may have written: topics, types, products, merchants, and
+    /// the least change.
+    #[derive(Clone, Debug)]
+    struct Asked {
+        names: [Names; 4],
+        min_change: u32,
+    }
+
+    fn asked() -> impl Strategy<Value = Asked> {
         let topics = ["price/green", "price/*", "market/*", "product/a", "room/x"].as_slice();
-        (some(topics), some(&KINDS), some(["a", "b", "c"].as_slice()))
+        let ids = ["a", "b", "c"].as_slice();
+        let names = [some(topics), some(&KINDS), some(ids), some(ids)];
+        (names, 0..3_u32).prop_map(|(names, min_change)| Asked { names, min_change })
     }
 
-    fn made((topics, kinds, products): &(Names, Names, Names)) -> Filter {
-        let products = products.iter().map(|product| (*product).to_owned()).collect();
-        filter(topics).kinds(kinds.clone()).products(products)
+    fn made(Asked { names: [topics, kinds, products, merchants], min_change }: &Asked) -> Filter {
+        let owned = |names: &Names| names.iter().map(|name| (*name).to_owned()).collect();
+        filter(topics)
+            .kinds(kinds.clone())
+            .products(owned(products))
+            .merchants(owned(merchants))
+            .min_change(*min_change)
     }
 
-    fn sets((topics, kinds, products): &(Names, Names, Names)) -> [BTreeSet<&'static str>; 3] {
-        [topics, kinds, products].map(|names| names.iter().copied().collect())
+    fn sets(asked: &Asked) -> ([BTreeSet<&'static str>; 4], u32) {
+        (asked.names.clone().map(|names| names.into_iter().collect()), asked.min_change)
+    }
+
+    /// What may be told: on which topics, of which type, of whose product, by
+    /// how much.
+    type Told = (Names, &'static str, &'static str, Option<i64>);
+
+    fn told() -> impl Strategy<Value = Told> {
+        let topics = ["price/green", "market/anxi", "product/a", "product/b", "room/x"].as_slice();
+        let kinds = proptest::sample::select(KINDS.as_slice());
+        let merchants = proptest::sample::select(["a", "b", "c", "d"].as_slice());
+        (some(topics), kinds, merchants, proptest::option::of(-4..4_i64))
+    }
+
+    /// Whether it is wanted, found out in the plainest way.
+    fn is_wanted(asked: &Asked, (topics, kind, merchant, change): &Told) -> bool {
+        let Asked { names: [followed, kinds, products, merchants], min_change } = asked;
+        let follows = |told: &&str| {
+            followed.iter().any(|topic| match topic.strip_suffix('*') {
+                Some(beginning) => told.starts_with(beginning),
+                None => topic == told,
+            })
+        };
+        let product = topics.iter().find_map(|topic| topic.strip_prefix("product/"));
+        let is_small = *kind == "price.changed"
+            && change.is_some_and(|change| change.unsigned_abs() < u64::from(*min_change));
+        topics.iter().any(follows)
+            && (kinds.is_empty() || kinds.contains(kind))
+            && (products.is_empty() || product.is_some_and(|product| products.contains(&product)))
+            && (merchants.is_empty() || (product.is_some() && merchants.contains(merchant)))
+            && !is_small
     }
 
     proptest! {
+        #[test]
+        fn what_passes_is_what_was_asked_for(asked in asked(), told in told()) {
+            let (topics, kind, merchant, change) = &told;
+            let topics = topics.iter().map(|topic| Topic::known(topic)).collect();
+            let data = serde_json::json!({ "merchant": merchant, "change_bp": change });
+            let event = Event::encode("k", 1, 0, kind, topics, &data.to_string());
+            prop_assert_eq!(made(&asked).matches(&event), is_wanted(&asked, &told));
+        }
+
         #[test]
         fn filters_are_equal_if_and_only_if_they_ask_for_the_same(one in asked(), other in asked()) {
             let (left, right) = (made(&one), made(&other));
@@ -112,7 +192,9 @@ mod tests {
             (one, other) in asked().prop_flat_map(|one| {
                 let twice = |names: &Names| [&names[..], &names[..names.len() / 2]].concat();
                 let repeated = |names: &Names| Just(twice(names)).prop_shuffle();
-                let other = (repeated(&one.0), repeated(&one.1), repeated(&one.2));
+                let min_change = one.min_change;
+                let names = [&one.names[0], &one.names[1], &one.names[2], &one.names[3]];
+                let other = names.map(repeated).prop_map(move |names| Asked { names, min_change });
                 (Just(one), other)
             })
         ) {

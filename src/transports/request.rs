@@ -6,12 +6,17 @@ use crate::events::{Access, Filter, Hub, KINDS, Start, Topic, known_kind};
 use crate::handover::Control;
 use crate::http::{Address, Config, Params, Problem};
 use crate::limits::Limits;
-use crate::refusal::{Class, Refusal};
+use crate::money::yuan;
+use crate::names::is_name;
+use crate::refusal::{Class, Refusal, shorten};
 use actix_web::HttpRequest;
 use actix_web::http::Version;
 use actix_web::web::Data;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// How many products, or merchants, one filter may name.
+const MOST_NAMES: usize = 100;
 
 impl From<DirectoryError> for Problem {
     fn from(err: DirectoryError) -> Problem {
@@ -51,11 +56,13 @@ impl House {
     }
 }
 
-/// Reads `topic`, `type` and `product`.
+/// Reads `topic`, `type`, `product`, `merchant` and `min_change`.
 pub(super) struct Wanted {
     pub topics: Vec<Topic>,
     kinds: Vec<&'static str>,
     products: Vec<String>,
+    merchants: Vec<String>,
+    min_change: u32,
 }
 
 impl Wanted {
@@ -106,15 +113,34 @@ impl Wanted {
             })
             .collect();
         let products = params.take_list("product");
-        if products.len() > 100 {
+        if products.len() > MOST_NAMES {
             return Err(Refusal::invalid(
                 "product",
                 "too_many_products",
-                "at most 100 products in one filter",
-                "最多可按 100 个商品过滤",
+                format!("at most {MOST_NAMES} products in one filter"),
+                format!("最多可按 {MOST_NAMES} 个商品过滤"),
             ));
         }
-        Ok(Wanted { topics: topics?, kinds: kinds?, products })
+        let merchants = params.take_list("merchant");
+        if merchants.len() > MOST_NAMES {
+            return Err(Refusal::invalid(
+                "merchant",
+                "too_many_merchants",
+                format!("at most {MOST_NAMES} merchants in one filter"),
+                format!("最多可按 {MOST_NAMES} 个商家过滤"),
+            ));
+        }
+        if let Some(bad) = merchants.iter().find(|name| !is_name(name)) {
+            let bad = shorten(bad);
+            return Err(Refusal::invalid(
+                "merchant",
+                "bad_id",
+                format!("`{bad}` is not a merchant's id: 1 to 64 letters, digits and . _ ~ @ -"),
+                format!("“{bad}”不是有效的商家编号：1 到 64 个字母、数字或 . _ ~ @ -"),
+            ));
+        }
+        let min_change = min_change(params)?;
+        Ok(Wanted { topics: topics?, kinds: kinds?, products, merchants, min_change })
     }
 
     /// Passes who may read all of it; says no in the same words to what is
@@ -131,12 +157,36 @@ impl Wanted {
     }
 
     pub fn filter(self) -> Filter {
-        Filter::topics(self.topics).kinds(self.kinds).products(self.products)
+        Filter::topics(self.topics)
+            .kinds(self.kinds)
+            .products(self.products)
+            .merchants(self.merchants)
+            .min_change(self.min_change)
     }
 
     pub fn names(&self) -> Vec<String> {
         self.topics.iter().map(Topic::to_string).collect()
     }
+}
+
+/// `min_change`, a percentage with at most two decimals, in hundredths of a
+/// percent; 0 if it is not given.
+fn min_change(params: &mut Params) -> Result<u32, Refusal> {
+    const MOST: i64 = 1_000_000;
+    let Some(text) = params.take("min_change")? else { return Ok(0) };
+    // A percentage is written as yuan are, and a hundredth of it is its fen.
+    let points = yuan(&text).filter(|points| (1..=MOST).contains(points));
+    points.and_then(|points| u32::try_from(points).ok()).ok_or_else(|| {
+        let text = shorten(&text);
+        Refusal::invalid(
+            "min_change",
+            "out_of_range",
+            format!(
+                "`min_change` is `{text}`; want percent from 0.01 to 10000 with at most two decimals, as in 2.5"
+            ),
+            format!("“min_change”为“{text}”；应为 0.01 到 10000 的百分数，最多两位小数，例如 2.5"),
+        )
+    })
 }
 
 /// `user/me` is the caller's own.

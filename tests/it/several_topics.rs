@@ -99,6 +99,68 @@ async fn a_filter_by_type_or_product_passes_only_these() {
 }
 
 #[tokio::test]
+async fn a_filter_by_merchant_or_change_passes_only_these() {
+    let service = two_teas().await;
+    let other = json!({
+        "id": "biluochun", "name": "碧螺春", "category": "green", "market": "fangcun",
+        "unit": "jin", "merchant": "m2",
+    });
+    service.post(&service.admin(), "/v1/products", other).await.ok();
+    let all = "topic=price/*,product/longjing,product/biluochun";
+    let follower = service.stream(&format!("{all}&merchant=m2,m3&min_change=2.5"));
+    let mut follower = service.listen(follower).await;
+    let cursor = service.head().await;
+    let set = async |product: &str, price: &str| {
+        let path = format!("/v1/products/{product}/price");
+        let answer = service.put(&service.admin(), &path, json!({ "price": price })).await;
+        answer.ok()["receipt"]["id"].as_str().unwrap().to_owned()
+    };
+
+    set("longjing", "150.00").await;
+    let first = set("biluochun", "100.00").await;
+    set("biluochun", "102.49").await;
+    let fell = set("biluochun", "99.90").await;
+    let stock = json!({ "quantity": 7 });
+    let stock = service.put(&service.admin(), "/v1/products/biluochun/stock", stock).await.ok();
+    let rose = set("biluochun", "130.00").await;
+
+    let told: Vec<String> =
+        follower.collect(4).await.iter().map(|event| event.id().to_owned()).collect();
+    let stock = stock["receipt"]["id"].as_str().unwrap();
+    assert_eq!(told, [&first, &fell, stock, &rose], "a first price, 2.53 %, a stock, 30 %");
+    let ids = |answer: &serde_json::Value| -> Vec<String> {
+        let events = answer["events"].as_array().unwrap().iter();
+        events.map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let query = format!("{all}&merchant=m2&merchant=m3&min_change=2.50");
+    let poll = service.poll(&format!("{query}&cursor={cursor}&wait=0")).await;
+    assert_eq!(ids(&poll), told);
+    let past = service.get(&format!("/v1/events?{query}&after={cursor}")).await.ok();
+    assert_eq!(ids(&past), told);
+}
+
+#[tokio::test]
+async fn a_filter_that_makes_no_sense_is_refused_by_name() {
+    let service = Service::start().await;
+    let many = vec!["m"; 101].join(",");
+    for (query, field) in [
+        ("min_change=-1", "min_change"),
+        ("min_change=0", "min_change"),
+        ("min_change=2.555", "min_change"),
+        ("min_change=1e3", "min_change"),
+        ("min_change=1&min_change=2", "min_change"),
+        ("merchant=a%20b", "merchant"),
+        (&format!("merchant={many}"), "merchant"),
+    ] {
+        for path in ["/v1/stream", "/v1/poll", "/v1/events"] {
+            let answer = service.get(&format!("{path}?topic=price/*&{query}")).await;
+            answer.code();
+            assert_eq!((answer.status, &answer.json["field"]), (422, &json!(field)), "{query}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn events_of_several_topics_keep_the_order_of_the_log() {
     let service = two_teas().await;
     let mut follower = service.follow("room/b,price/*,room/a,product/keemun").await;
