@@ -92,12 +92,13 @@ fn may_fail(operation: &mut Operation) {
     operation.responses.responses.insert("default".to_owned(), RefOr::T(refused));
 }
 
-/// `/openapi.json`, `/docs`.
+/// `/openapi.json`, `/docs`, `/docs/events`.
 pub fn routes(service: &mut ServiceConfig) {
     let page = Config::from("/openapi.json").persist_authorization(false);
     service
         .service(resource("/openapi.json", [(Method::GET, || web::to(get_openapi))]))
         .service(resource("/docs", [(Method::GET, || web::to(get_docs))]))
+        .service(resource("/docs/events", [(Method::GET, || web::to(get_events_page))]))
         .service(SwaggerUi::new("/docs/{_:.*}").config(page));
 }
 
@@ -107,6 +108,14 @@ async fn get_openapi(request: HttpRequest) -> Result<HttpResponse, Problem> {
         .content_type("application/json")
         .insert_header((CACHE_CONTROL, "no-cache"))
         .body(JSON.clone()))
+}
+
+/// `GET /docs/events`: every event there is, with an example.
+async fn get_events_page() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .body(include_str!("../docs/events.md"))
 }
 
 async fn get_docs() -> HttpResponse {

@@ -10,6 +10,7 @@ mod bad_http;
 mod bad_input;
 mod concurrency;
 mod crash;
+mod documented;
 mod durable;
 mod floors;
 mod framing;
