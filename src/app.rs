@@ -13,8 +13,8 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transports::Directory;
 use crate::{
-    auth, catalogue, clearance, dashboard, http, import, limits, listings, openapi, ops, prices,
-    rooms, server, stock, transports, writes,
+    auth, catalogue, clearance, dashboard, http, import, limits, listings, notifications, openapi,
+    ops, prices, rooms, server, stock, transports, writes,
 };
 use actix_cors::Cors;
 use actix_web::dev::{Server, ServerHandle};
@@ -240,6 +240,7 @@ fn public_server(
             .configure(catalogue::routes)
             .configure(import::routes)
             .configure(rooms::routes)
+            .configure(notifications::routes)
             .configure(auth::routes)
             .configure(ops::routes)
             .configure(dashboard::routes)

@@ -54,6 +54,10 @@ pub mod import;
 
 pub mod rooms;
 
+// The user: what they are told.
+
+pub mod notifications;
+
 // The roof: everything is put together here.
 
 pub mod ops;

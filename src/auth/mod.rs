@@ -158,6 +158,14 @@ impl Caller {
         Ok(Writer { actor: self.actor(), merchant })
     }
 
+    /// The user whose inbox and rules are the caller's.
+    ///
+    /// # Errors
+    /// `unauthorized` without a token.
+    pub fn user(&self) -> Result<&str, Refusal> {
+        self.identity().map(|identity| &*identity.sub).ok_or_else(unauthorized)
+    }
+
     /// Passes admins alone.
     pub fn require_admin(&self) -> Result<(), Refusal> {
         match self {

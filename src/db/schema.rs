@@ -137,5 +137,35 @@ diesel::table! {
 
 diesel::table! { rooms (name) { name -> Text, created_by -> Text, created -> BigInt, } }
 
+diesel::table! {
+    notifications (id) {
+        id -> BigInt,
+        user_id -> Text,
+        kind -> Text,
+        title -> Text,
+        body -> Text,
+        speech_text -> Text,
+        data -> Text,
+        links -> Text,
+        product -> Nullable<Text>,
+        rule_id -> Nullable<BigInt>,
+        observed_at -> Nullable<BigInt>,
+        created -> BigInt,
+        late -> Bool,
+        read_at -> Nullable<BigInt>,
+        deleted_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    outbox (notification, channel) {
+        notification -> BigInt,
+        channel -> Text,
+        state -> Text,
+        run_at -> BigInt,
+        attempts -> Integer,
+    }
+}
+
 diesel::joinable!(clearances -> products (product));
 diesel::allow_tables_to_appear_in_same_query!(products, clearances);

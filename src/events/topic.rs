@@ -46,6 +46,11 @@ impl Topic {
         Topic(format!("merchant/{id}").into())
     }
 
+    /// A user's own.
+    pub fn user(id: &str) -> Topic {
+        Topic(format!("user/{id}").into())
+    }
+
     /// New products.
     pub fn arrivals() -> Topic {
         Topic("arrivals".into())

@@ -23,6 +23,7 @@ mod keys;
 mod limits;
 mod market;
 mod migrations;
+mod notifications;
 mod ops;
 mod poll;
 mod price_update;
