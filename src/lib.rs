@@ -16,6 +16,8 @@ pub mod names;
 
 pub mod money;
 
+pub mod memory;
+
 pub mod tasks;
 
 pub mod telemetry;

@@ -14,6 +14,8 @@ enum Due {
     Answer,
     /// A connection between two polls has been idle long enough.
     Close,
+    /// A poll was answered, and has not come back.
+    Uncount,
 }
 
 impl Member {
@@ -83,6 +85,11 @@ impl Hub {
                 Due::End(code) => self.end(key, code),
                 Due::Answer => self.end_wait(key, None),
                 Due::Close => self.state.borrow_mut().drop_line(&self.readers, key),
+                Due::Uncount => {
+                    if let Some(filter) = self.filter(key) {
+                        self.readers.interest.remove(&filter);
+                    }
+                }
             }
         }
     }
@@ -90,9 +97,16 @@ impl Hub {
     /// What is to be done about `member` in the second `now`, if anything;
     /// if not, notes when to ask again.
     fn due(&self, member: &mut Member, now: u32, slow: bool) -> Option<Due> {
-        let until = match &member.outlet {
+        let until = match &mut member.outlet {
             Outlet::Poll(poll) if !poll.waiting => {
-                return (poll.until <= now || slow).then_some(Due::Close);
+                if poll.until <= now || slow {
+                    return Some(Due::Close);
+                }
+                if member.due > now {
+                    return None;
+                }
+                member.due = poll.until;
+                return std::mem::take(&mut poll.counted).then_some(Due::Uncount);
             }
             Outlet::Poll(poll) => poll.until,
             _ => u32::MAX,

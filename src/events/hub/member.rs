@@ -50,13 +50,15 @@ impl Member {
     /// Notes that it is gone, in the figures and among the followers of `filter`.
     pub fn count_out(&self, readers: &Readers, filter: &Filter) {
         match &self.outlet {
-            Outlet::Poll(poll) if !poll.waiting => {}
-            outlet => {
-                readers.interest.remove(filter);
-                if matches!(outlet, Outlet::Poll(_)) {
+            Outlet::Poll(poll) => {
+                if poll.counted {
+                    readers.interest.remove(filter);
+                }
+                if poll.waiting {
                     readers.metrics.polls.dec();
                 }
             }
+            Outlet::Task(_) | Outlet::Stream(_) => readers.interest.remove(filter),
         }
         if self.person.guest.streams {
             readers.metrics.streams.dec();

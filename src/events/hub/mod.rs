@@ -21,6 +21,7 @@ use crate::auth::Gate;
 use crate::db::Db;
 use crate::handover::Signatures;
 use crate::limits::Limits;
+use crate::memory;
 use crate::telemetry::Metrics;
 use bytes::Bytes;
 use state::State;
@@ -227,6 +228,13 @@ impl Hub {
                 }
             };
             let asked = self.state.borrow().asked.clone();
+            let tidy = self.state.borrow().tidy;
+            let tidy = async {
+                match tidy {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 changed = news.changed() => {
                     if changed.is_err() {
@@ -237,6 +245,10 @@ impl Hub {
                 () = gathered => self.deliver(&mut news).await,
                 () = asked.notified() => self.deliver(&mut news).await,
                 _ = second.tick() => self.look_after(),
+                () = tidy => {
+                    self.state.borrow_mut().tidy = None;
+                    memory::tidy();
+                }
                 // Whoever comes after this is told at once.
                 changed = stopping.changed(), if !stopped => {
                     stopped = changed.is_err() || *stopping.borrow();

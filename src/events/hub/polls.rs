@@ -25,6 +25,10 @@ pub const BYTES: usize = 48 * 1024 - 512;
 /// How long a connection stays here between two polls.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
+/// How long a poll that was answered may take to come back before its topics
+/// have lost a reader.
+const BACK: Duration = Duration::from_secs(1);
+
 /// How many different heads of answers are kept.
 const TEMPLATES: usize = 1_024;
 
@@ -52,6 +56,9 @@ pub(super) struct PollLine {
     standing: Option<Standing>,
     pub closes: bool,
     pub waiting: bool,
+    /// It is among the followers of its topics: while it waits, and for a
+    /// little longer, since it will nearly always be back at once.
+    pub counted: bool,
     /// Something came while it waited.
     pub unread: bool,
     /// The second in which its wait is over, or its time between two polls.
@@ -120,11 +127,20 @@ impl State {
         let (waiting, unread) = (true, false);
         let first = Some(own.into_boxed_str());
         let (template, standing) = (kept, None);
-        let poll =
-            PollLine { line, asker, template, first, standing, closes, waiting, unread, until };
-        member.outlet = Outlet::Poll(Box::new(poll));
+        member.outlet = Outlet::Poll(Box::new(PollLine {
+            line,
+            asker,
+            template,
+            first,
+            standing,
+            closes,
+            waiting,
+            counted: true,
+            unread,
+            until,
+        }));
         self.groups[member.group as usize].waiting += 1;
-        self.lines += 1;
+        self.landed();
         true
     }
 
@@ -171,11 +187,9 @@ impl State {
         let sent = poll.line.send_own(&answer);
         readers.metrics.delivered.inc_by(told as u64);
         readers.metrics.polls.dec();
-        // Between two polls it is nobody's reader.
-        readers.interest.remove(&group.filter);
         poll.waiting = false;
         poll.until = self.second + seconds(KEEP_ALIVE);
-        member.due = poll.until;
+        member.due = self.second + seconds(BACK);
         group.waiting -= 1;
         member.person.guest.seat = None;
         let closes = poll.closes;
@@ -303,7 +317,9 @@ impl Hub {
         member.due = state.second;
         let group = &mut state.groups[member.group as usize];
         group.waiting += 1;
-        readers.interest.add(&group.filter);
+        if !std::mem::replace(&mut poll.counted, true) {
+            readers.interest.add(&group.filter);
+        }
         readers.metrics.polls.inc();
         match look {
             Look::Piece(piece) if piece.page.events.is_empty() => {

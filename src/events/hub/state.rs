@@ -10,11 +10,15 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How much a reader that was slow is sent before others have their turn.
 const PIECES: usize = 16;
+
+/// How long after a connection has left the dispatcher the memory of those
+/// that have is given back.
+const TIDY: Duration = Duration::from_millis(250);
 
 /// What there is for a reader.
 pub(in crate::events) enum Look {
@@ -43,6 +47,8 @@ pub(super) struct State {
     /// How many members have a connection here.
     pub lines: usize,
     pub asked: Rc<Notify>,
+    /// When the memory of dispatchers that have ended is given back.
+    pub tidy: Option<Instant>,
     /// Heads of answers that many polls have in common.
     pub templates: HashSet<Rc<[u8]>>,
     pub scratch: String,
@@ -66,6 +72,7 @@ impl State {
             second: 1,
             lines: 0,
             asked: Rc::default(),
+            tidy: None,
             templates: HashSet::new(),
             scratch: String::new(),
             unread: Vec::new(),
@@ -315,6 +322,15 @@ impl State {
     pub fn drop_line(&mut self, readers: &Readers, key: u32) {
         if let Some((filter, member)) = self.leave(key) {
             member.count_out(readers, &filter);
+        }
+    }
+
+    /// Notes that a connection came from the dispatcher.
+    pub fn landed(&mut self) {
+        self.lines += 1;
+        if self.tidy.is_none() {
+            self.tidy = Some(Instant::now() + TIDY);
+            self.asked.notify_one();
         }
     }
 

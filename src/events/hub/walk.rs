@@ -22,7 +22,7 @@ impl Hub {
         match Line::open(landed.socket, &state.registry, token) {
             Ok(line) => {
                 state.members[key as usize].outlet = Outlet::Stream(line);
-                state.lines += 1;
+                state.landed();
                 // Something may have come while it was on its way.
                 state.revive(key);
             }

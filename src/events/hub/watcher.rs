@@ -26,19 +26,22 @@ impl Hub {
                 Ok(ready) => ready,
                 Err(error) => return tracing::error!(%error, "connections cannot be watched"),
             };
-            match ready.get_inner_mut().poll(&mut events, Some(Duration::ZERO)) {
-                Ok(()) if events.is_empty() => ready.clear_ready(),
-                Ok(()) => {}
-                Err(error) => {
-                    ready.clear_ready();
-                    tracing::warn!(%error, "connections could not be looked at");
-                }
+            let polled = ready.get_inner_mut().poll(&mut events, Some(Duration::ZERO));
+            let full = events.iter().count() == EVENTS;
+            if !full {
+                // That was all. Whatever happens from here on makes it ready again.
+                ready.clear_ready();
+            }
+            if let Err(error) = polled {
+                tracing::warn!(%error, "connections could not be looked at");
             }
             for event in &events {
                 self.happened(event);
             }
-            // Others have their turn, however much happens.
-            tokio::task::yield_now().await;
+            if full {
+                // Others have their turn, however much happens.
+                tokio::task::yield_now().await;
+            }
         }
     }
 

@@ -341,10 +341,19 @@ async fn who_has_gone_from_memory_is_given_the_past_on_the_same_connection() {
 }
 
 #[tokio::test]
-async fn who_is_between_two_polls_is_no_subscriber() {
+async fn who_comes_back_is_one_subscriber_and_who_does_not_is_none_for_long() {
     let service = Service::start().await;
-    let (mut raw, at) = polled(&service, "").await;
-    let nobody = service.say("x", json!({ "n": 1 })).await.ok();
-    raw.get(&poll("room/x", &at), "").await.ok();
+    let (mut raw, mut at) = polled(&service, "").await;
+    for n in 0..3 {
+        raw.ask(&poll("room/x", &at), "").await;
+        polls_wait(&service, 1).await;
+        let told = service.say("x", json!({ "n": n })).await.ok();
+        assert_eq!(told["receipt"]["subscribers"], 1);
+        at = cursor(&raw.answer().await.ok()).to_owned();
+    }
+
+    service.metric_is("teawire_followed_topics", 0).await;
+    let nobody = service.say("x", json!({ "n": 3 })).await.ok();
     assert_eq!(nobody["receipt"]["subscribers"], 0);
+    assert_eq!(numbers(&raw.get(&poll("room/x", &at), "").await.ok()), [3]);
 }
