@@ -5,6 +5,13 @@ use bytes::Bytes;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A group of so many readers to which news comes faster than it can be gone
+/// round is gone round no oftener than this: more goes into each write, and
+/// whoever publishes has the processor meanwhile.
+const MANY: usize = 256;
+const REST: Duration = Duration::from_millis(15);
 
 /// How many events, and how many bytes, go into one write.
 pub const ROOM: Room = Room { events: 256, bytes: 64 * 1024, at_least_one: true };
@@ -71,6 +78,10 @@ pub(super) struct Group {
     /// It has come: this round answers them.
     pub due: bool,
     piece: Option<Rc<Piece>>,
+    /// When the last round began, and whether anybody was given several events
+    /// at once in it.
+    began: Option<Instant>,
+    joined: bool,
 }
 
 /// How far a round is.
@@ -95,6 +106,8 @@ impl Group {
             gathering: false,
             due: false,
             piece: None,
+            began: None,
+            joined: false,
         }
     }
 
@@ -123,11 +136,30 @@ impl Group {
         }
     }
 
-    /// The member whose turn it is; none at the end of the round.
+    /// Until when the round that begins is put off, if it is.
+    pub fn rests(&self) -> Option<Instant> {
+        let busy = self.joined && self.members.len() >= MANY;
+        let until = self.began.filter(|_| busy)? + REST;
+        (until > Instant::now()).then_some(until)
+    }
+
+    /// The member whose turn it is; none at the end of the round, or if the
+    /// one that has to follow it is put off.
     pub fn next(&mut self) -> Option<u32> {
+        let rests = self.round.as_ref().is_some_and(|round| round.next >= self.members.len())
+            && self.rests().is_some();
         let round = self.round.as_mut()?;
         if round.next >= self.members.len() && (round.again || round.head < self.head) {
             *round = Round { head: self.head, ..Round::default() };
+            if rests {
+                return None;
+            }
+        }
+        if round.next == 0 {
+            round.head = self.head;
+            round.again = false;
+            self.began = (self.members.len() >= MANY).then(Instant::now);
+            self.joined = false;
         }
         let key = self.members.get(round.next).copied();
         match key {
@@ -155,6 +187,7 @@ impl Group {
             && piece.from == from
             && (piece.cut || piece.page.reached >= self.head)
         {
+            self.joined |= piece.page.events.len() > 1;
             return Some(piece.clone());
         }
         let page = tail.find(&self.filter, (from, position), ROOM)?;
@@ -224,6 +257,30 @@ mod tests {
             }
             prop_assert!(since.len() < 2 * members as usize + 1);
             prop_assert!(group.round.is_none());
+        }
+    }
+
+    #[test]
+    fn a_large_group_rests_when_news_comes_faster_than_it_is_gone_round_and_misses_nothing() {
+        for (members, at_once, rests) in [(MANY, 2, true), (MANY, 1, false), (MANY - 1, 2, false)] {
+            let tail = tail(10);
+            let mut group = group(members as u32);
+            for seq in 1..=at_once {
+                offer(&tail, seq, "room/x");
+                group.news(seq - 1, seq);
+            }
+            for _ in 0..members {
+                assert!(group.next().is_some());
+                // The first one looks it up, the others are given the same.
+                assert!(group.piece(&tail, 0, at_once).is_some());
+            }
+            group.news(at_once, at_once + 1);
+            assert_eq!(group.next().is_none(), rests);
+            assert!(group.round.is_some(), "it goes on");
+            assert_eq!(group.rests().is_some(), rests);
+            group.began = None;
+            let turns = std::iter::from_fn(|| group.next()).count();
+            assert_eq!(turns, if rests { members } else { members - 1 });
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) struct State {
     topics: HashMap<Topic, Vec<u32>>,
     /// Groups with a round going on.
     rounds: VecDeque<u32>,
+    /// Groups whose round is put off, and until when.
+    resting: Vec<(Instant, u32)>,
     /// Groups whose polls are to be answered, and when.
     gathering: VecDeque<(Instant, u32)>,
     pub registry: Registry,
@@ -66,6 +68,7 @@ impl State {
             by_filter: HashMap::new(),
             topics: HashMap::new(),
             rounds: VecDeque::new(),
+            resting: Vec::new(),
             gathering: VecDeque::new(),
             registry,
             generation: 0,
@@ -148,6 +151,7 @@ impl State {
             }
         }
         self.rounds.retain(|known| *known != group);
+        self.resting.retain(|(_, known)| *known != group);
         self.gathering.retain(|(_, known)| *known != group);
     }
 
@@ -161,7 +165,10 @@ impl State {
                     continue;
                 }
                 if group.news(position, event.seq) {
-                    self.rounds.push_back(*key);
+                    match group.rests() {
+                        Some(until) => self.resting.push((until, *key)),
+                        None => self.rounds.push_back(*key),
+                    }
                 }
                 if group.waiting > 0 && !group.gathering {
                     group.gathering = true;
@@ -182,8 +189,12 @@ impl State {
         }
     }
 
-    /// Begins the rounds that answer polls which have been held long enough.
+    /// Begins the rounds that were put off until now, and those that answer
+    /// polls which have been held long enough.
     pub fn collect_gathered(&mut self, now: Instant) {
+        for (_, key) in self.resting.extract_if(.., |(until, _)| *until <= now) {
+            self.rounds.push_back(key);
+        }
         while let Some((at, key)) = self.gathering.front().copied() {
             if at > now {
                 return;
@@ -197,7 +208,9 @@ impl State {
     }
 
     pub fn next_gathered(&self) -> Option<Instant> {
-        self.gathering.front().map(|(at, _)| *at)
+        let gathered = self.gathering.front().map(|(at, _)| *at);
+        let rested = self.resting.iter().map(|(at, _)| *at).min();
+        [gathered, rested].into_iter().flatten().min()
     }
 
     fn begin_round(&mut self, group: u32) {
@@ -224,7 +237,13 @@ impl State {
             let group = &mut self.groups[at as usize];
             let large = group.members.len() > LARGE;
             let Some(key) = group.next() else {
+                let until = group.round.is_some().then(|| group.rests()).flatten();
                 self.rounds.pop_front();
+                match until {
+                    Some(until) => self.resting.push((until, at)),
+                    None if group.round.is_some() => self.rounds.push_back(at),
+                    None => {}
+                }
                 continue;
             };
             left -= usize::from(self.serve(readers, position, key, far));
