@@ -110,6 +110,7 @@ impl NewProduct {
             version: 1,
             created: now,
             updated: now,
+            reserved: 0,
         };
         let stock = within("stock", self.stock, 0, MOST_STOCK)?;
         let merchant = self.merchant.map(|name| merchant_id(&name)).transpose()?;

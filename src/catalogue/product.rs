@@ -44,6 +44,13 @@ impl Product {
         Unit::find(&self.unit).map_or("piece", Unit::stock_unit)
     }
 
+    /// What is left of the stock when all promises are kept; none while the
+    /// stock is unknown. A stock that was forced below what is promised has
+    /// none left, not less.
+    pub fn available(&self) -> Option<i64> {
+        self.stock.map(|stock| (stock - self.reserved).max(0))
+    }
+
     /// `¥128.00/斤`.
     pub fn price_text(&self, fen: i64) -> String {
         price_text(&yuan_text(fen), &self.unit, self.form.as_deref())
@@ -125,6 +132,8 @@ impl Product {
         put("price_at", json!(self.price_at.map(rfc3339)));
         put("per_500g_fen", json!(self.price.map(|fen| per_500g(fen, self.grams_per_unit))));
         put("stock", json!(self.stock));
+        put("reserved", json!(self.stock.map(|_| self.reserved)));
+        put("available", json!(self.available()));
         put("stock_unit", json!(self.stock_unit()));
         put("stock_at", json!(self.stock_at.map(rfc3339)));
         put("clearance", json!(clearance.map(Clearance::json)));

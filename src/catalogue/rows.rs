@@ -46,6 +46,8 @@ pub struct Product {
     pub version: i64,
     pub created: Millis,
     pub updated: Millis,
+    /// Of the stock, what is promised to somebody.
+    pub reserved: i64,
 }
 
 /// What a price is asked for: of a product the columns that a change of its

@@ -88,27 +88,6 @@ pub fn update(conn: &mut Conn, product: &Product) -> db::Result<()> {
     Ok(())
 }
 
-/// Stores the price of a product.
-pub fn set_price(
-    conn: &mut Conn,
-    product: &str,
-    fen: i64,
-    at: Millis,
-    now: Millis,
-) -> db::Result<()> {
-    SetPrice { fen, at, now, product }.run(conn)?;
-    Ok(())
-}
-
-prepared! {
-    SetPrice<'a> {
-        "UPDATE products SET price = " fen: i64 as BigInt,
-        ", price_at = " at: Millis as BigInt,
-        ", version = version + 1, updated = " now: Millis as BigInt,
-        " WHERE id = " product: &'a str as Text,
-    }
-}
-
 /// Notes that something about a product is another than before.
 pub fn touch(conn: &mut Conn, product: &str, now: Millis) -> db::Result<()> {
     diesel::update(products::table.find(product))

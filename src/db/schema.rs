@@ -95,6 +95,19 @@ diesel::table! {
         version -> BigInt,
         created -> BigInt,
         updated -> BigInt,
+        reserved -> BigInt,
+    }
+}
+
+// The columns of products that few ask for: diesel's tables have 32 at most,
+// unless all of them are compiled for 64.
+diesel::table! {
+    #[sql_name = "products"]
+    product_asides (id) {
+        id -> Text,
+        price_seq -> Nullable<BigInt>,
+        price_before -> Nullable<BigInt>,
+        low_stock -> Nullable<BigInt>,
     }
 }
 
@@ -110,6 +123,8 @@ diesel::table! {
         source -> Text,
         kind -> Text,
         actor -> Text,
+        corrects -> Nullable<BigInt>,
+        note -> Nullable<Text>,
     }
 }
 

@@ -8,7 +8,7 @@ pub struct Filter {
     /// Sorted, each once.
     topics: Box<[Topic]>,
     /// A bit for each of [`KINDS`]; none for all.
-    kinds: u16,
+    kinds: u32,
     /// Changes of a price by less than this are passed over, in hundredths of a
     /// percent.
     min_change: u32,
@@ -18,7 +18,7 @@ pub struct Filter {
     merchants: Box<[Box<str>]>,
 }
 
-const _: () = assert!(KINDS.len() <= 16, "a kind has a bit of sixteen");
+const _: () = assert!(KINDS.len() <= 32, "a kind has a bit of thirty-two");
 
 impl Filter {
     /// All events of any of `topics`.
@@ -96,7 +96,7 @@ fn has(names: &[Box<str>], name: Option<&str>) -> bool {
     name.is_some_and(|name| names.binary_search_by(|known| (**known).cmp(name)).is_ok())
 }
 
-fn bit(kind: &str) -> u16 {
+fn bit(kind: &str) -> u32 {
     KINDS.iter().position(|known| *known == kind).map_or(0, |at| 1 << at)
 }
 

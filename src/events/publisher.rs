@@ -1,6 +1,6 @@
 use super::event::data_json;
 use super::interest::Interest;
-use super::{Error, Event, Events, Fact, Result, Topic, writer};
+use super::{Cursor, Error, Event, Events, Fact, Result, Topic, writer};
 use crate::clock::Millis;
 use crate::db::{self, Conn};
 use crate::prepared;
@@ -134,6 +134,11 @@ impl Tx<'_> {
     /// The position the next event will have.
     pub fn next_seq(&self) -> i64 {
         self.seq + 1
+    }
+
+    /// The id of the event at position `seq`.
+    pub fn id_of(&self, seq: i64) -> String {
+        Cursor { epoch: self.epoch.clone(), seq }.to_string()
     }
 
     /// Appends `fact` to the log.

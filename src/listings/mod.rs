@@ -11,7 +11,8 @@ use crate::catalogue::{
 };
 use crate::clearance;
 use crate::events::{self, Receipt, Tx};
-use crate::prices::{self, Terms};
+use crate::money::Price;
+use crate::prices::{self, Asked, Terms};
 use crate::refusal::{Class, Refusal};
 use crate::stock::{self, Move};
 
@@ -123,7 +124,7 @@ pub fn replace(
     let from = old.price.filter(|_| weighs(&old) == weighs(&details.product));
     if let Some(price) = details.price
         && !confirmed
-        && let Some(refusal) = prices::confirm_needed(from, price)
+        && let Some(refusal) = confirm_needed(&old, &details.product, price)
     {
         return Err(refusal.into());
     }
@@ -133,6 +134,7 @@ pub fn replace(
         price_at: old.price_at,
         stock: old.stock,
         stock_at: old.stock_at,
+        reserved: old.reserved,
         version: old.version,
         created: old.created,
         updated: old.updated,
@@ -179,6 +181,15 @@ pub fn withdraw(tx: &mut Tx<'_>, writer: &Writer, id: &str) -> events::Result<Li
     let receipt = tx.append(&ProductWithdrawn(product.heading()))?;
     store::update(tx.write(), &product)?;
     Ok(Listed { product, receipt: Some(receipt), created: false })
+}
+
+/// Why `price` for what is now `new` has to be confirmed, if it has to.
+fn confirm_needed(old: &Product, new: &Product, price: Price) -> Option<Refusal> {
+    if old.unit == new.unit && old.grams_per_unit == new.grams_per_unit {
+        return prices::confirm_needed(old.price, price);
+    }
+    let from = Asked { fen: old.price?, grams: old.grams_per_unit };
+    prices::confirm_needed_by_weight(from, Asked { fen: price.fen(), grams: new.grams_per_unit })
 }
 
 fn require_market(tx: &mut Tx<'_>, id: &str) -> events::Result<()> {

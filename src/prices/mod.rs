@@ -4,7 +4,7 @@ mod change;
 mod routes;
 mod store;
 
-pub use change::{PriceChanged, confirm_needed};
+pub use change::{Asked, PriceChanged, confirm_needed, confirm_needed_by_weight};
 pub use routes::routes;
 
 use crate::auth::Writer;
@@ -50,7 +50,18 @@ pub fn set(
     price: Price,
     terms: &Terms,
 ) -> events::Result<Set<Offer>> {
-    let mut offer = catalogue::offered(tx, writer, id)?;
+    let offer = catalogue::offered(tx, writer, id)?;
+    set_on_offer(tx, writer, offer, price, terms)
+}
+
+/// The same for an offer that was looked up already.
+pub fn set_on_offer(
+    tx: &mut Tx<'_>,
+    writer: &Writer,
+    mut offer: Offer,
+    price: Price,
+    terms: &Terms,
+) -> events::Result<Set<Offer>> {
     let receipt = set_offered(tx, writer, &offer, price, terms)?;
     if receipt.is_some() {
         offer.price = Some(price.fen());
@@ -77,7 +88,7 @@ pub fn set_on(
     Ok(Set { product, receipt })
 }
 
-/// The same for an offer that was looked up already; a receipt if it was news.
+/// The same, for whoever needs to know no more than whether it was news.
 pub fn set_offered(
     tx: &mut Tx<'_>,
     writer: &Writer,
@@ -86,16 +97,7 @@ pub fn set_offered(
     terms: &Terms,
 ) -> events::Result<Option<Receipt>> {
     let now = tx.now();
-    let observed_at = terms.observed_at.unwrap_or(now);
-    if observed_at > now + AHEAD {
-        return Err(Refusal::invalid(
-            "observed_at",
-            "bad_time",
-            "a price cannot have been seen in the future",
-            "观察时间不能在未来",
-        )
-        .into());
-    }
+    let observed_at = seen(terms, now)?;
     if offer.price == Some(price.fen()) {
         return Ok(None);
     }
@@ -106,7 +108,9 @@ pub fn set_offered(
     }
     let seq = tx.next_seq();
     let receipt = tx.append(&PriceChanged::new(offer, price, observed_at))?;
-    catalogue::store::set_price(tx.write(), &offer.id, price.fen(), observed_at, now)?;
+    let before = offer.price;
+    let (fen, at) = (price.fen(), observed_at);
+    store::SetPrice { fen, before, seq, at, now, product: &offer.id }.run(tx.write())?;
     let tick = store::Tick {
         seq,
         product: &offer.id,
@@ -121,6 +125,94 @@ pub fn set_offered(
     };
     tick.run(tx.write())?;
     Ok(Some(receipt))
+}
+
+/// What a merchant says of a price that was wrong besides the right one.
+#[derive(Clone, Debug, Default)]
+pub struct Correction {
+    /// The usual terms.
+    pub terms: Terms,
+    /// Why it was wrong.
+    pub note: Option<String>,
+}
+
+/// Puts `price` in the place of the price that `product` has, which was wrong
+/// and never held. Its followers are told that it is a correction, so that no
+/// alert takes the mending of a slip for a move of the price. So is the guard:
+/// what the right price is measured against is the one before the wrong one.
+///
+/// # Errors
+/// `nothing_to_correct` if there is no price; `confirm_needed`, `bad_time`.
+pub fn correct(
+    tx: &mut Tx<'_>,
+    writer: &Writer,
+    mut product: Product,
+    price: Price,
+    correction: &Correction,
+) -> events::Result<Set<Product>> {
+    let now = tx.now();
+    let observed_at = seen(&correction.terms, now)?;
+    let Some(wrong) = product.price else {
+        return Err(Refusal::invalid(
+            "correction",
+            "nothing_to_correct",
+            "there is no price yet that could be corrected; set one",
+            "还没有可更正的价格，请先设置价格",
+        )
+        .into());
+    };
+    if wrong == price.fen() {
+        return Ok(Set { product, receipt: None });
+    }
+    let store::Aside { seq: wrong_seq, before } = store::aside(tx.read(), &product.id)?;
+    if !correction.terms.confirmed
+        && let Some(refusal) = confirm_needed(before, price)
+    {
+        return Err(refusal.into());
+    }
+    let seq = tx.next_seq();
+    let offer = product.offer();
+    let fact = PriceChanged {
+        kind: "correction",
+        corrects: wrong_seq.map(|wrong| tx.id_of(wrong)),
+        note: correction.note.as_deref(),
+        ..PriceChanged::new(&offer, price, observed_at)
+    };
+    let receipt = tx.append(&fact)?;
+    let (fen, at) = (price.fen(), observed_at);
+    store::SetPrice { fen, before, seq, at, now, product: &product.id }.run(tx.write())?;
+    let tick = store::Tick {
+        seq,
+        product: &product.id,
+        price: fen,
+        unit: &product.unit,
+        grams_per_unit: product.grams_per_unit,
+        observed_at,
+        received_at: now,
+        source: correction.terms.source,
+        kind: "correction",
+        actor: &writer.actor,
+    };
+    store::save_correction(tx.write(), &tick, wrong_seq, correction.note.as_deref())?;
+    product.price = Some(fen);
+    product.price_at = Some(observed_at);
+    product.version += 1;
+    product.updated = now;
+    Ok(Set { product, receipt: Some(receipt) })
+}
+
+/// When a price was seen.
+fn seen(terms: &Terms, now: Millis) -> Result<Millis, Refusal> {
+    let observed_at = terms.observed_at.unwrap_or(now);
+    if observed_at > now + AHEAD {
+        return Err(Refusal::invalid(
+            "observed_at",
+            "bad_time",
+            "a price cannot have been seen in the future",
+            "观察时间不能在未来",
+        ));
+    }
+    Ok(observed_at)
 }
 
 /// Keeps the first price of a product that was just listed at position `seq`.
@@ -140,5 +232,6 @@ pub fn begin(tx: &mut Tx<'_>, writer: &Writer, product: &Product, seq: i64) -> e
         actor: &writer.actor,
     };
     tick.run(tx.write())?;
+    store::begin(tx.write(), &product.id, seq)?;
     Ok(())
 }

@@ -1,7 +1,9 @@
-use super::Terms;
+use super::{Correction, Set, Terms};
+use crate::catalogue::{self, clean_opt};
 use crate::events::Receipt;
 use crate::http::{Problem, resource, time};
 use crate::money::{Price, yuan_text};
+use crate::refusal::Refusal;
 use crate::writes::{Answer, Write};
 use actix_web::HttpResponse;
 use actix_web::http::Method;
@@ -18,6 +20,9 @@ pub fn routes(service: &mut ServiceConfig) {
 struct NewPrice {
     price: String,
     observed_at: Option<String>,
+    /// The price before was wrong and never held.
+    correction: Option<bool>,
+    note: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -26,6 +31,8 @@ struct Priced {
     price: String,
     price_fen: i64,
     price_text: String,
+    from: Option<String>,
+    kind: &'static str,
     changed: bool,
     version: i64,
     receipt: Option<Receipt>,
@@ -42,15 +49,41 @@ async fn put_price(id: Path<String>, mut write: Write) -> Result<HttpResponse, P
     let observed_at =
         body.observed_at.as_deref().map(|text| time("observed_at", text)).transpose()?;
     let terms = Terms { confirmed, observed_at, source: "merchant" };
+    let note = clean_opt("note", body.note.as_deref(), 200)?;
+    if note.is_some() && body.correction != Some(true) {
+        return Err(Refusal::invalid(
+            "note",
+            "note_without_correction",
+            "a note goes with a correction: \"correction\":true",
+            "备注只能随更正一起提交：\"correction\":true",
+        )
+        .into());
+    }
+    let correction =
+        (body.correction == Some(true)).then(|| Correction { terms: terms.clone(), note });
     let id = id.into_inner();
     write
         .perform(1, move |tx| {
-            let set = super::set(tx, &writer, &id, price, &terms)?;
+            let (from, set) = match &correction {
+                Some(correction) => {
+                    let product = catalogue::owned(tx, &writer, &id, false)?;
+                    let from = product.price;
+                    let set = super::correct(tx, &writer, product, price, correction)?;
+                    (from, Set { product: set.product.offer(), receipt: set.receipt })
+                }
+                None => {
+                    let offer = catalogue::offered(tx, &writer, &id)?;
+                    let from = offer.price;
+                    (from, super::set_on_offer(tx, &writer, offer, price, &terms)?)
+                }
+            };
             let fen = set.product.price.unwrap_or_default();
             Ok(Answer::ok(&Priced {
                 price_text: set.product.price_text(&yuan_text(fen)),
                 price: yuan_text(fen),
                 price_fen: fen,
+                from: from.map(yuan_text),
+                kind: if correction.is_some() { "correction" } else { "tick" },
                 changed: set.receipt.is_some(),
                 version: set.product.version,
                 product: set.product.id,

@@ -12,19 +12,32 @@ pub struct StockChanged {
     /// Before; none while it was unknown.
     pub from: Option<i64>,
     pub delta: Option<i64>,
+    /// Of it, what is promised to somebody.
+    pub reserved: i64,
+    /// What is left when all promises are kept, and what was before.
+    pub available: i64,
+    pub available_from: Option<i64>,
     /// What is counted: `gram` or `piece`.
     pub stock_unit: &'static str,
     pub note: Option<String>,
 }
 
 impl StockChanged {
-    /// The change of `product` to `quantity`.
-    pub fn new(product: &Product, quantity: i64, note: Option<&str>) -> StockChanged {
+    /// The change of `product` to `quantity`, `reserved` of it.
+    pub fn new(
+        product: &Product,
+        quantity: i64,
+        reserved: i64,
+        note: Option<&str>,
+    ) -> StockChanged {
         StockChanged {
             heading: product.heading(),
             quantity,
             from: product.stock,
             delta: product.stock.map(|from| quantity - from),
+            reserved,
+            available: (quantity - reserved).max(0),
+            available_from: product.available(),
             stock_unit: product.stock_unit(),
             note: note.map(str::to_owned),
         }

@@ -63,7 +63,7 @@ pub fn set_on(
     }
     let now = tx.now();
     let seq = tx.next_seq();
-    let receipt = tx.append(&StockChanged::new(&product, quantity, note))?;
+    let receipt = tx.append(&StockChanged::new(&product, quantity, product.reserved, note))?;
     catalogue::store::set_stock(tx.write(), &product.id, quantity, now)?;
     let delta = from.map(|from| quantity - from);
     let (id, actor) = (&*product.id, &*writer.actor);

@@ -9,6 +9,7 @@
 mod bad_http;
 mod bad_input;
 mod concurrency;
+mod corrections;
 mod crash;
 mod documented;
 mod durable;

@@ -40,7 +40,7 @@ async fn a_price_event_says_all_that_the_contract_names() {
         "product": "longjing", "name": "明前龙井", "category": "green", "market": "fangcun",
         "merchant": "m1", "price": "128.00", "price_fen": 12800, "price_text": "¥128.00/斤",
         "unit": "jin", "grams_per_unit": 500, "price_type": null, "from": "100.00",
-        "from_fen": 10000, "change_bp": 2800, "observed_at": null,
+        "from_fen": 10000, "change_bp": 2800, "observed_at": null, "kind": "tick",
     });
     assert_eq!(data, expected);
 }
