@@ -9,6 +9,7 @@ use crate::events::{Log, Publisher, Readers, Setting};
 use crate::http::RequestSpan;
 use crate::limits::{Limits, Tidy};
 use crate::ops::Doctor;
+use crate::prices::history;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transports::Directory;
@@ -112,13 +113,24 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
     tasks.spawn(writes::Forget(publisher.clone()), Duration::from_secs(600), unasked.clone());
     let timer =
         clearance::Timer { db: db.clone(), publisher: publisher.clone(), clock: clock.clone() };
-    tasks.spawn(timer, Duration::from_millis(500), unasked);
+    tasks.spawn(timer, Duration::from_millis(500), unasked.clone());
+    let copy =
+        history::Copy { db: db.clone(), publisher: publisher.clone(), metrics: metrics.clone() };
+    tasks.spawn(copy, Duration::from_secs(1), unasked.clone());
+    let thin = history::Thin {
+        db: db.clone(),
+        publisher: publisher.clone(),
+        clock: clock.clone(),
+        config: config.prices.clone(),
+    };
+    tasks.spawn(thin, Duration::from_secs(60), unasked);
 
     let doctor = Doctor { readers: readers.clone(), publisher: publisher.clone(), stopping };
     let directory: Arc<dyn Directory> = Arc::new(Names::new(db.clone()));
     let parts = Parts {
         readers,
         db: Data::new(db.clone()),
+        clock: Data::new(clock),
         gate: Data::new(gate),
         limits: Data::new(limits),
         publisher: Data::new(publisher.clone()),
@@ -165,6 +177,7 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
 struct Parts {
     readers: Readers,
     db: Data<Db>,
+    clock: Data<Clock>,
     gate: Data<Gate>,
     limits: Data<Limits>,
     publisher: Data<Publisher>,
@@ -179,6 +192,7 @@ impl Parts {
     fn put(&self, service: &mut ServiceConfig) {
         service
             .app_data(self.db.clone())
+            .app_data(self.clock.clone())
             .app_data(self.gate.clone())
             .app_data(self.limits.clone())
             .app_data(self.publisher.clone())
@@ -234,6 +248,7 @@ fn public_server(
             .configure(|service| parts.put(service))
             .configure(transports::routes)
             .configure(prices::routes)
+            .configure(history::routes)
             .configure(stock::routes)
             .configure(clearance::routes)
             .configure(listings::routes)

@@ -57,6 +57,43 @@ pub fn business_day(at: Millis) -> String {
     at.to_zoned(zone).strftime("%Y-%m-%d").to_string()
 }
 
+/// A day in milliseconds.
+pub const DAY: Millis = 86_400_000;
+
+/// How far Shanghai is ahead of UTC.
+const SHANGHAI: Millis = 8 * 3_600_000;
+
+/// When the business day of `at` began.
+pub fn day_start(at: Millis) -> Millis {
+    (at + SHANGHAI).div_euclid(DAY) * DAY - SHANGHAI
+}
+
+/// When the week of `at` began, on a Monday of business days.
+pub fn week_start(at: Millis) -> Millis {
+    // The first Monday after 1970 is the fifth day.
+    const MONDAY: Millis = 4 * DAY - SHANGHAI;
+    (at - MONDAY).div_euclid(7 * DAY) * 7 * DAY + MONDAY
+}
+
+/// When the same business day began a year before; of 29 February the 28th.
+pub fn year_before(at: Millis) -> Millis {
+    let zone = TimeZone::fixed(jiff::tz::offset(8));
+    let day =
+        Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone());
+    let before = day.date().saturating_sub(jiff::Span::new().years(1));
+    before.to_zoned(zone).map_or(at - 365 * DAY, |at| at.timestamp().as_millisecond())
+}
+
+/// When the business day written as `2026-11-22` begins.
+pub fn parse_day(text: &str) -> Option<Millis> {
+    if text.len() != 10 {
+        return None;
+    }
+    let day: jiff::civil::Date = text.parse().ok()?;
+    let begin = day.to_zoned(TimeZone::fixed(jiff::tz::offset(8))).ok()?;
+    Some(begin.timestamp().as_millisecond())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +109,20 @@ mod tests {
     fn the_business_day_turns_at_midnight_in_shanghai() {
         assert_eq!(business_day(parse("2026-11-22T15:59:59Z").expect("a time")), "2026-11-22");
         assert_eq!(business_day(parse("2026-11-22T16:00:00Z").expect("a time")), "2026-11-23");
+    }
+
+    #[test]
+    fn days_and_weeks_begin_at_midnight_in_shanghai() {
+        let at = |text| parse(text).expect("a time");
+        assert_eq!(day_start(at("2026-11-22T15:59:59.999Z")), at("2026-11-21T16:00:00Z"));
+        assert_eq!(day_start(at("2026-11-22T16:00:00Z")), at("2026-11-22T16:00:00Z"));
+        // 2026-11-22 is a Sunday.
+        assert_eq!(week_start(at("2026-11-22T15:59:59.999Z")), at("2026-11-15T16:00:00Z"));
+        assert_eq!(week_start(at("2026-11-22T16:00:00Z")), at("2026-11-22T16:00:00Z"));
+        assert_eq!(week_start(at("1960-01-01T00:00:00Z")), at("1959-12-27T16:00:00Z"));
+        assert_eq!(parse_day("2026-11-22"), Some(at("2026-11-21T16:00:00Z")));
+        assert_eq!((parse_day("2026-11-31"), parse_day("2026-1-1")), (None, None));
+        assert_eq!(year_before(at("2026-11-22T12:00:00Z")), at("2025-11-21T16:00:00Z"));
+        assert_eq!(year_before(at("2024-02-29T12:00:00Z")), at("2023-02-27T16:00:00Z"));
     }
 }

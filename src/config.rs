@@ -2,7 +2,7 @@
 //! theirs, overlaid by the environment, overlaid by flags.
 
 use crate::telemetry::LogFormat;
-use crate::{auth, db, events, http, limits};
+use crate::{auth, db, events, http, limits, prices};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,8 @@ pub struct Config {
     pub streams: events::StreamsConfig,
     /// `[events]`.
     pub events: events::Config,
+    /// `[prices]`.
+    pub prices: prices::history::Config,
     /// `[limits]`.
     pub limits: limits::Config,
 }
@@ -132,6 +134,8 @@ impl Config {
             ("events.keep_days", self.events.keep_days.max(0).unsigned_abs()),
             ("events.recent_events", self.events.recent_events as u64),
             ("events.write_queue", self.events.write_queue as u64),
+            ("prices.raw_days", self.prices.raw_days.max(0).unsigned_abs()),
+            ("prices.hourly_days", self.prices.hourly_days.max(0).unsigned_abs()),
             ("database.read_connections", u64::from(self.database.read_connections)),
             ("http.head_seconds", self.http.head_seconds),
             ("http.body_seconds", self.http.body_seconds),

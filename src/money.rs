@@ -74,12 +74,21 @@ pub fn change_bp(from: i64, to: i64) -> i64 {
 
 /// Fen for 500 g of what costs `fen` for `grams`, rounded half to even.
 pub fn per_500g(fen: i64, grams: i64) -> i64 {
-    let (product, grams) = (i128::from(fen) * 500, i128::from(grams.max(1)));
-    let (whole, rest) = (product / grams, product % grams);
-    let up = match (rest * 2).cmp(&grams) {
+    by_weight(fen, grams, 500)
+}
+
+/// Fen for `wanted` grams of what costs `fen` for `grams`, rounded half to even.
+pub fn by_weight(fen: i64, grams: i64, wanted: i64) -> i64 {
+    div_half_even(i128::from(fen) * i128::from(wanted), i128::from(grams.max(1)))
+}
+
+/// `sum / by`, rounded half to even; `by` is above zero.
+pub fn div_half_even(sum: i128, by: i128) -> i64 {
+    let (whole, rest) = (sum.div_euclid(by), sum.rem_euclid(by));
+    let up = match (rest * 2).cmp(&by) {
         std::cmp::Ordering::Less => 0,
         std::cmp::Ordering::Greater => 1,
-        std::cmp::Ordering::Equal => whole % 2,
+        std::cmp::Ordering::Equal => whole.rem_euclid(2),
     };
     i64::try_from(whole + up).unwrap_or(i64::MAX)
 }

@@ -106,6 +106,10 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// Write jobs waiting.
     pub write_queue: IntGauge,
+    /// Prices copied to where histories are read from.
+    pub prices_copied: IntCounter,
+    /// How far, in positions of the log, copying them is behind.
+    pub prices_uncopied: IntGauge,
     /// The position of the last event announced on this node.
     pub head: IntGauge,
     /// Events and bytes of the recent log in memory.
@@ -184,6 +188,16 @@ impl Default for Metrics {
                 vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0],
             ),
             write_queue: gauge(&registry, "teawire_write_queue", "Writes waiting for the writer"),
+            prices_copied: counter(
+                &registry,
+                "teawire_prices_copied_total",
+                "Prices copied to where histories are read from",
+            ),
+            prices_uncopied: gauge(
+                &registry,
+                "teawire_prices_uncopied",
+                "Positions of the log by which copying prices is behind",
+            ),
             head: gauge(&registry, "teawire_log_head", "Position of the last event announced here"),
             recent_events: gauge(
                 &registry,

@@ -22,7 +22,7 @@ pub use directory::Names;
 pub use facts::{ProductArrived, ProductUpdated, ProductWithdrawn};
 pub use market::{NewUpdate, unknown_market, update_market};
 pub use product::{Heading, as_time, as_time_opt};
-pub use routes::{get_product, get_products, routes};
+pub use routes::{get_products, routes};
 pub use rows::{Clearance, Market, Offer, Product};
 pub use text::{clean, clean_opt, id as parse_id};
 pub use unit::Unit;

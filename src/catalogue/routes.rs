@@ -1,6 +1,5 @@
 use super::{
-    CATEGORIES, Category, NewUpdate, merchant_id, parse_id, store, unknown_market, unknown_product,
-    update_market,
+    CATEGORIES, Category, NewUpdate, merchant_id, parse_id, store, unknown_market, update_market,
 };
 use crate::auth::{Caller, Gate};
 use crate::db::Db;
@@ -159,29 +158,4 @@ pub async fn get_products(
     let products: Vec<Value> =
         found.iter().map(|(product, clearance)| product.json(clearance.as_ref())).collect();
     Ok(json_answer(&json!({ "products": products, "next": next })))
-}
-
-/// `GET /v1/products/{id}`.
-pub async fn get_product(
-    request: HttpRequest,
-    id: Path<String>,
-    caller: Caller,
-    gate: Data<Gate>,
-    db: Data<Db>,
-) -> Result<HttpResponse, Problem> {
-    gate.admit_reader(&caller)?;
-    Params::parse(request.query_string()).finish()?;
-    let id = id.into_inner();
-    let found: Result<_, events::Error> = db
-        .read(move |conn| match store::find(conn, &id)? {
-            Some(product) => Ok((store::clearance(conn, &id)?, product)),
-            None => Err(unknown_product(conn, "product", &id)?.into()),
-        })
-        .await;
-    let (clearance, product) = found?;
-    let mut response = json_answer(&product.json(clearance.as_ref()));
-    if let Ok(tag) = format!("\"{}\"", product.version).parse() {
-        response.headers_mut().insert(actix_web::http::header::ETAG, tag);
-    }
-    Ok(response)
 }

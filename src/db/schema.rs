@@ -129,6 +129,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    price_history (product, observed_at, seq) {
+        product -> Text,
+        observed_at -> BigInt,
+        seq -> BigInt,
+        price -> BigInt,
+        unit -> Text,
+        grams_per_unit -> BigInt,
+        received_at -> BigInt,
+        source -> Text,
+        kind -> Text,
+        actor -> Text,
+        n -> BigInt,
+        level -> BigInt,
+    }
+}
+
+diesel::table! {
     stock_ticks (seq) {
         seq -> BigInt,
         product -> Text,

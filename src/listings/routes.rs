@@ -1,5 +1,6 @@
-use crate::catalogue::{NewProduct, get_product, get_products};
+use crate::catalogue::{NewProduct, get_products};
 use crate::http::{Problem, resource};
+use crate::prices::history::get_product;
 use crate::refusal::Refusal;
 use crate::writes::{Answer, Write, receipt};
 use actix_web::HttpResponse;

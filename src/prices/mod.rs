@@ -1,6 +1,8 @@
 //! What a merchant asks for a product.
 
 mod change;
+/// What a product cost before.
+pub mod history;
 mod routes;
 mod store;
 

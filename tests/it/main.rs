@@ -27,6 +27,7 @@ mod migrations;
 mod notifications;
 mod ops;
 mod poll;
+mod price_history;
 mod price_update;
 mod reconnect;
 mod retention;

@@ -188,8 +188,21 @@ impl Service {
 
     /// Starts the service again where it was: same database, same address.
     pub async fn restart(&mut self) {
+        self.restart_as(|_| ()).await;
+    }
+
+    /// The same with settings other than before.
+    pub async fn restart_with(&mut self, settings: &[(&str, &str)]) {
+        self.restart_as(|command| {
+            command.envs(settings.iter().copied());
+        })
+        .await;
+    }
+
+    async fn restart_as(&mut self, change: impl FnOnce(&mut Command)) {
         self.process.kill();
         let mut command = self.home.command(&["serve"]);
+        change(&mut command);
         command.env("TEAWIRE_LISTEN", self.api.address());
         self.process = Process::start(command, self.api.log_file()).await;
         self.ops = self.process.ops.clone();

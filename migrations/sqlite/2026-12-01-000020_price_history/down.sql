@@ -1,0 +1,2 @@
+DROP TABLE price_history;
+DELETE FROM checkpoints WHERE task = 'price-history';
