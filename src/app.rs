@@ -9,13 +9,13 @@ use crate::events::{Log, Publisher, Readers, Setting};
 use crate::http::RequestSpan;
 use crate::limits::{Limits, Tidy};
 use crate::ops::Doctor;
-use crate::prices::history;
+use crate::prices::{history, similar};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transports::Directory;
 use crate::{
-    auth, catalogue, clearance, dashboard, http, import, limits, listings, notifications, openapi,
-    ops, prices, rooms, server, stock, transports, writes,
+    auth, catalogue, clearance, dashboard, http, import, limits, listings, markets, notifications,
+    openapi, ops, prices, rooms, server, stock, transports, writes,
 };
 use actix_cors::Cors;
 use actix_web::dev::{Server, ServerHandle};
@@ -123,7 +123,10 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
         clock: clock.clone(),
         config: config.prices.clone(),
     };
-    tasks.spawn(thin, Duration::from_secs(60), unasked);
+    tasks.spawn(thin, Duration::from_secs(60), unasked.clone());
+    let summaries =
+        markets::Timer::new(db.clone(), publisher.clone(), clock.clone(), &config.markets);
+    tasks.spawn(summaries, Duration::from_secs(1), unasked);
 
     let doctor = Doctor { readers: readers.clone(), publisher: publisher.clone(), stopping };
     let directory: Arc<dyn Directory> = Arc::new(Names::new(db.clone()));
@@ -249,6 +252,8 @@ fn public_server(
             .configure(transports::routes)
             .configure(prices::routes)
             .configure(history::routes)
+            .configure(similar::routes)
+            .configure(markets::routes)
             .configure(stock::routes)
             .configure(clearance::routes)
             .configure(listings::routes)

@@ -2,7 +2,7 @@
 //! theirs, overlaid by the environment, overlaid by flags.
 
 use crate::telemetry::LogFormat;
-use crate::{auth, db, events, http, limits, prices};
+use crate::{auth, db, events, http, limits, markets, prices};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,8 @@ pub struct Config {
     pub events: events::Config,
     /// `[prices]`.
     pub prices: prices::history::Config,
+    /// `[markets]`.
+    pub markets: markets::Config,
     /// `[limits]`.
     pub limits: limits::Config,
 }
@@ -126,6 +128,9 @@ impl Config {
         }
         if let Err(err) = self.database_url.parse::<db::Url>() {
             return bad("database_url", &err.to_string());
+        }
+        if let Err(why) = self.markets.after_midnight() {
+            return bad("markets.summary_at", why);
         }
         let at_least_one = [
             ("streams.heartbeat_seconds", self.streams.heartbeat_seconds),

@@ -46,6 +46,8 @@ pub mod catalogue;
 
 pub mod prices;
 
+pub mod markets;
+
 pub mod clearance;
 
 pub mod stock;

@@ -6,7 +6,8 @@
 //! share. `tests/it/documented.rs` holds every route to being described.
 
 use crate::http::{Params, Problem, resource};
-use crate::{auth, notifications, rooms};
+use crate::prices::{history, similar};
+use crate::{auth, markets, notifications, rooms};
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::web::{self, Bytes, ServiceConfig};
@@ -69,7 +70,14 @@ static JSON: LazyLock<Bytes> = LazyLock::new(|| {
 /// Everything that is answered under `/v1`, and `/readyz`.
 fn document() -> utoipa::openapi::OpenApi {
     let mut whole = Whole::openapi();
-    for part in [auth::Docs::openapi(), rooms::Docs::openapi(), notifications::Docs::openapi()] {
+    for part in [
+        auth::Docs::openapi(),
+        history::Docs::openapi(),
+        similar::Docs::openapi(),
+        markets::Docs::openapi(),
+        rooms::Docs::openapi(),
+        notifications::Docs::openapi(),
+    ] {
         whole.merge(part);
     }
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));

@@ -1,5 +1,6 @@
 use super::text::{clean, clean_opt};
 use super::{Market, store};
+use crate::clock::{Millis, day_start, parse_day};
 use crate::db;
 use crate::events::{self, Fact, Receipt, Topic, Tx};
 use crate::money::{yuan, yuan_text};
@@ -98,10 +99,40 @@ pub fn update_market(tx: &mut Tx<'_>, id: &str, update: &NewUpdate) -> events::R
         average_fen: average,
         index: index.map(yuan_text),
     };
+    let seq = tx.next_seq();
     let receipt = tx.append(&told)?;
     let latest = serde_json::to_string(&told).map_err(|err| db::Error::Corrupt(err.to_string()))?;
     store::set_latest(tx.write(), id, &latest)?;
+    let now = tx.now();
+    let (begins, span) = period(told.period.as_deref(), now);
+    let record = store::MarketRecord {
+        seq,
+        market: id,
+        told_at: now,
+        period: told.period.as_deref(),
+        begins,
+        span,
+        volume_kg: told.volume_kg,
+        turnover,
+        average,
+        level: index,
+    };
+    // News without a figure says nothing of a period.
+    if [told.volume_kg, turnover, average, index].iter().any(Option::is_some) {
+        store::insert_record(tx.write(), &record)?;
+    }
     Ok(receipt)
+}
+
+/// When a period that is written as `2026-11` or `2026-11-22` begins, and
+/// whether it is a month or a day; what is written otherwise is of today.
+fn period(text: Option<&str>, now: Millis) -> (Millis, &'static str) {
+    let text = text.unwrap_or_default();
+    match (parse_day(text), parse_day(&format!("{text}-01"))) {
+        (Some(begins), _) => (begins, "day"),
+        (None, Some(begins)) => (begins, "month"),
+        (None, None) => (day_start(now), "day"),
+    }
 }
 
 fn amount(field: &'static str, text: Option<&str>) -> Result<Option<i64>, Refusal> {
@@ -114,4 +145,20 @@ fn amount(field: &'static str, text: Option<&str>) -> Result<Option<i64>, Refusa
             format!("“{field}”应为最多两位小数的数字，例如 \"172.82\""),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_a_month_or_a_day() {
+        let at = |text| parse_day(text).expect("a day");
+        let now = at("2026-11-22") + 5;
+        assert_eq!(period(Some("2026-09"), now), (at("2026-09-01"), "month"));
+        assert_eq!(period(Some("2026-09-03"), now), (at("2026-09-03"), "day"));
+        for other in [None, Some("spring"), Some("2026-13"), Some("2026-02-30")] {
+            assert_eq!(period(other, now), (at("2026-11-22"), "day"), "{other:?}");
+        }
+    }
 }

@@ -90,8 +90,11 @@ async fn get_market(
             };
             let counts = store::counts(conn)?;
             let mut answer = market.json(count(&counts.markets, &market.id));
-            let latest = market.latest.and_then(|json| serde_json::from_str::<Value>(&json).ok());
-            answer["latest"] = latest.unwrap_or(Value::Null);
+            let told = |json: Option<String>| {
+                json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or(Value::Null)
+            };
+            answer["latest"] = told(market.latest);
+            answer["summary"] = told(market.summary);
             Ok(answer)
         })
         .await;

@@ -99,4 +99,6 @@ pub struct Market {
     pub open_days: String,
     /// Its newest update, as it was told.
     pub latest: Option<String>,
+    /// Its newest daily summary, as it was told.
+    pub summary: Option<String>,
 }

@@ -1,6 +1,6 @@
 use super::{Clearance, Market, Offer, Product};
 use crate::clock::Millis;
-use crate::db::schema::{clearances, markets, products};
+use crate::db::schema::{clearances, market_records, markets, products};
 use crate::db::{self, Conn};
 use crate::names::is_id;
 use crate::{on_either, prepared};
@@ -211,6 +211,29 @@ pub fn market(conn: &mut Conn, id: &str) -> db::Result<Option<Market>> {
         return Ok(None);
     }
     Ok(markets::table.find(id).get_result(conn).optional()?)
+}
+
+/// What a market told of a period.
+#[derive(Insertable)]
+#[diesel(table_name = market_records)]
+pub(super) struct MarketRecord<'a> {
+    pub seq: i64,
+    pub market: &'a str,
+    pub told_at: Millis,
+    pub period: Option<&'a str>,
+    pub begins: Millis,
+    pub span: &'a str,
+    pub volume_kg: Option<i64>,
+    pub turnover: Option<i64>,
+    pub average: Option<i64>,
+    pub level: Option<i64>,
+}
+
+pub(super) fn insert_record(conn: &mut Conn, record: &MarketRecord<'_>) -> db::Result<()> {
+    on_either!(conn, |conn| diesel::insert_into(market_records::table)
+        .values(record)
+        .execute(conn))?;
+    Ok(())
 }
 
 pub(super) fn set_latest(conn: &mut Conn, market: &str, latest: &str) -> db::Result<()> {

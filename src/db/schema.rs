@@ -59,6 +59,37 @@ diesel::table! {
         kind -> Text,
         open_days -> Text,
         latest -> Nullable<Text>,
+        summary -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    market_records (seq) {
+        seq -> BigInt,
+        market -> Text,
+        told_at -> BigInt,
+        period -> Nullable<Text>,
+        begins -> BigInt,
+        span -> Text,
+        volume_kg -> Nullable<BigInt>,
+        turnover -> Nullable<BigInt>,
+        average -> Nullable<BigInt>,
+        level -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    market_days (market, begins) {
+        market -> Text,
+        begins -> BigInt,
+        due -> BigInt,
+        level -> BigInt,
+        base -> BigInt,
+        anchor -> BigInt,
+        counted -> BigInt,
+        up -> BigInt,
+        down -> BigInt,
+        unchanged -> BigInt,
     }
 }
 

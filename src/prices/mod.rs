@@ -4,6 +4,8 @@ mod change;
 /// What a product cost before.
 pub mod history;
 mod routes;
+/// What others ask for the same tea.
+pub mod similar;
 mod store;
 
 pub use change::{Asked, PriceChanged, confirm_needed, confirm_needed_by_weight};

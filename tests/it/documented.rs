@@ -1,6 +1,7 @@
 //! What is written down is what is there: every route, and every event.
 
 use crate::harness::Service;
+use crate::market_days::{in_seconds, until};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -94,12 +95,21 @@ async fn a_busy_day(service: &Service) {
     let figures = json!({ "title": "t", "body": "b", "period": "2026-12", "volume_kg": 1,
         "turnover": "2.00", "average": "3.00", "index": "4.00" });
     service.post(&admin, "/v1/markets/fangcun/updates", figures).await.ok();
+    service.product("longjing").await;
 }
 
 #[tokio::test]
 async fn every_event_is_told_as_its_example_is_written() {
-    let service = Service::start().await;
+    let mut service = Service::start().await;
+    let end = in_seconds(2);
     a_busy_day(&service).await;
+    until(&service, &end).await;
+    service.restart_with(&[("TEAWIRE_MARKETS__SUMMARY_AT", &end)]).await;
+    let summary = async || {
+        let market = service.get("/v1/markets/fangcun").await.ok();
+        (!market["summary"].is_null()).then_some(())
+    };
+    service.eventually("summary", summary).await;
     let topics = "arrivals,clearance,announcements,price/*,market/*,room/tea,product/cake";
     let written = examples();
 

@@ -17,8 +17,15 @@ const SQL: [&str; 6] = [
 ];
 
 /// Files and folders that may name actix, besides every routes.rs and extract.rs.
-const HTTP: [&str; 6] =
-    ["http/", "transports/", "limits/guard.rs", "server.rs", "app.rs", "dashboard.rs"];
+const HTTP: [&str; 7] = [
+    "http/",
+    "transports/",
+    "limits/guard.rs",
+    "server.rs",
+    "app.rs",
+    "dashboard.rs",
+    "openapi.rs",
+];
 
 /// The modules of `lib.rs` in the order they stand there.
 fn floors() -> Vec<String> {

@@ -17,12 +17,13 @@ pub use bucket::{Bucket, Folder, Width};
 pub use change::{Change, Reference, changes};
 pub use copy::Copy;
 pub use routes::{Docs, get_product, routes};
+pub(crate) use routes::{age, take_span};
 pub use series::{Point, Series};
 pub use span::{Span, span};
+pub use store::{copied_to, last_uncopied as uncopied_to};
 pub use thin::Thin;
 
 use crate::clock::Millis;
-use crate::db::{self, Conn};
 use serde::Deserialize;
 
 /// The kind of a tick that replaces the one before it.
@@ -71,10 +72,4 @@ impl Tick {
     fn in_place_of(self, wrong: &Tick) -> Tick {
         Tick { observed_at: wrong.observed_at, kind: wrong.kind.clone(), n: wrong.n, ..self }
     }
-}
-
-/// Whether every price up to now is copied. What reads many histories at once
-/// waits for that, and then reads `price_history` alone.
-pub fn is_copied(conn: &mut Conn) -> db::Result<bool> {
-    Ok(store::last_uncopied(conn)?.is_none())
 }

@@ -18,7 +18,7 @@ fn tick(row: Row) -> Tick {
 }
 
 /// Everything up to this position was copied to `price_history`.
-pub(super) fn copied_to(conn: &mut Conn) -> db::Result<i64> {
+pub fn copied_to(conn: &mut Conn) -> db::Result<i64> {
     let seq = checkpoints::table.find(TASK).select(checkpoints::seq);
     Ok(on_either!(conn, |conn| seq.get_result(conn).optional())?.unwrap_or(0))
 }
@@ -57,7 +57,7 @@ pub(super) fn uncopied(conn: &mut Conn, product: &str, after: i64) -> db::Result
 }
 
 /// The position of the last price written, if it was not copied yet.
-pub(super) fn last_uncopied(conn: &mut Conn) -> db::Result<Option<i64>> {
+pub fn last_uncopied(conn: &mut Conn) -> db::Result<Option<i64>> {
     let copied = copied_to(conn)?;
     let last: Option<i64> =
         price_ticks::table.select(diesel::dsl::max(price_ticks::seq)).get_result(conn)?;

@@ -122,6 +122,11 @@ impl Service {
         Service::on(self.home.clone()).await
     }
 
+    /// The same, with settings other than the first one's.
+    pub async fn another_node(&self, settings: &[(&str, &str)]) -> Service {
+        Service::on_with(self.home.clone(), settings).await
+    }
+
     fn home(change: impl FnOnce(&mut Setup)) -> Arc<Home> {
         let mut setup = Setup::new();
         change(&mut setup);
@@ -130,9 +135,17 @@ impl Service {
     }
 
     async fn on(home: Arc<Home>) -> Service {
+        Service::on_with(home, &[]).await
+    }
+
+    async fn on_with(home: Arc<Home>, settings: &[(&str, &str)]) -> Service {
         let node = home.nodes.fetch_add(1, Ordering::Relaxed);
         let log = home.directory.path().join(format!("node-{node}.log"));
-        let process = Process::start(home.command(&["serve"]), &log).await;
+        let process = {
+            let mut command = home.command(&["serve"]);
+            command.envs(settings.iter().copied());
+            Process::start(command, &log).await
+        };
         let api = Api::new(process.url.clone(), log);
         Service { api, ops: process.ops.clone(), process, home }
     }

@@ -1,0 +1,2 @@
+DROP INDEX products_variety;
+DROP INDEX products_recipe;
