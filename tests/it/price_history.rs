@@ -119,14 +119,14 @@ async fn a_history_outlives_a_restart_wherever_copying_stood() {
 async fn a_product_says_how_far_its_price_is_from_what_it_was() {
     let service = Service::start().await;
     unpriced(&service, "longjing").await;
-    let shown = service.shown("longjing").await;
+    let shown = service.get("/v1/products/longjing").await.ok();
     assert_eq!(shown["change"]["yesterday"], Value::Null);
 
     seen(&service, "longjing", "2020-01-01T00:00:00Z", "80.00").await;
     service.set_price("longjing", "100.00").await;
 
     for _ in 0..2 {
-        let shown = service.shown("longjing").await;
+        let shown = service.get("/v1/products/longjing").await.ok();
         for reference in ["yesterday", "days_7", "days_30", "year"] {
             assert_eq!(
                 shown["change"][reference],
@@ -140,6 +140,40 @@ async fn a_product_says_how_far_its_price_is_from_what_it_was() {
         assert!(shown["age_seconds"].as_i64().unwrap() < 60);
         copied(&service, 2.0).await;
     }
+}
+
+#[tokio::test]
+async fn what_was_corrected_counts_nowhere() {
+    let service = Service::start().await;
+    unpriced(&service, "longjing").await;
+    let correct = async |price: &str| {
+        let body = json!({ "price": price, "correction": true });
+        let path = "/v1/products/longjing/price?confirm=true";
+        service.put(&service.merchant("m1"), path, body).await.ok();
+    };
+    seen(&service, "longjing", "2026-03-02T10:00:00+08:00", "120.00").await;
+    // A slip, mended twice before it is copied, and once more after it.
+    seen(&service, "longjing", "2026-03-02T12:00:00+08:00", "1290.00").await;
+    correct("12.90").await;
+    correct("128.00").await;
+    let check = async |last: &str, average: i64| {
+        let raw = points(&service, "bucket=raw").await;
+        let told: Vec<&Value> = raw.iter().map(|point| &point["price"]).collect();
+        assert_eq!(told, ["120.00", last]);
+        assert_eq!(raw[1]["at"], "2026-03-02T04:00:00.000Z");
+        let days = points(&service, "bucket=1d").await;
+        assert_eq!(days.len(), 1);
+        assert_eq!((&days[0]["high"], &days[0]["low"]), (&json!(last), &json!("120.00")));
+        // Two hours at 120, then twelve.
+        assert_eq!((&days[0]["n"], &days[0]["average_fen"]), (&json!(2), &json!(average)));
+    };
+    check("128.00", (2 * 12_000 + 12 * 12_800) / 14 + 1).await;
+    copied(&service, 4.0).await;
+    check("128.00", (2 * 12_000 + 12 * 12_800) / 14 + 1).await;
+    correct("134.00").await;
+    check("134.00", 13_200).await;
+    copied(&service, 5.0).await;
+    check("134.00", 13_200).await;
 }
 
 #[tokio::test]

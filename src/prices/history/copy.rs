@@ -8,9 +8,10 @@ use std::time::Instant;
 /// How many prices are copied in one transaction: writers wait for no more.
 const STEP: i64 = 1_000;
 
-/// How far copying may be behind before it no longer gives way to writers. A
-/// read goes through all that is not copied yet, so this bounds it.
-const LAG: i64 = 20_000;
+/// How far copying may be behind before it no longer gives way to writers. The
+/// history of a product that has a price since goes through all of that, so
+/// this bounds it.
+const LAG: i64 = 200_000;
 
 /// Copies prices from the order they were written in to the order they are
 /// read in.

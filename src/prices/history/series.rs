@@ -42,7 +42,11 @@ impl Series {
     /// The prices of `product`, of the type that it has now.
     pub fn open(conn: &mut Conn, product: &Product) -> db::Result<Series> {
         let copied = store::copied_to(conn)?;
-        let written = store::uncopied(conn, &product.id, copied)?;
+        // Most products have had no price since: nothing to look for.
+        let written = match store::last_written(conn, &product.id)? {
+            Some(last) if last > copied => store::uncopied(conn, &product.id, copied)?,
+            _ => Vec::new(),
+        };
         let mut series = Series {
             product: product.id.clone(),
             kind: product.price_type.clone(),

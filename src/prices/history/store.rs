@@ -1,6 +1,6 @@
 use super::Tick;
 use crate::clock::Millis;
-use crate::db::schema::{checkpoints, price_history, price_ticks};
+use crate::db::schema::{checkpoints, price_history, price_ticks, product_asides};
 use crate::db::{self, Conn};
 use crate::{on_either, prepared};
 use diesel::prelude::*;
@@ -32,6 +32,12 @@ fn set_copied_to(conn: &mut Conn, seq: i64) -> db::Result<()> {
         .set(checkpoints::seq.eq(seq))
         .execute(conn))?;
     Ok(())
+}
+
+/// The position of the last price of `product`.
+pub(super) fn last_written(conn: &mut Conn, product: &str) -> db::Result<Option<i64>> {
+    let seq = product_asides::table.find(product).select(product_asides::price_seq);
+    Ok(on_either!(conn, |conn| seq.get_result(conn).optional())?.flatten())
 }
 
 /// The prices of `product` after position `after` that are not copied yet, as

@@ -180,9 +180,14 @@ impl Api {
         assert_eq!(answer.status, 201, "{}", answer.text);
     }
 
-    /// What the catalogue says of a product.
+    /// What the catalogue says of a product, but for what the passing of time
+    /// alone changes.
     pub async fn shown(&self, id: &str) -> Value {
-        self.get(&format!("/v1/products/{id}")).await.ok()
+        let mut shown = self.get(&format!("/v1/products/{id}")).await.ok();
+        for name in ["change", "as_of", "age_seconds"] {
+            assert!(shown.as_object_mut().unwrap().remove(name).is_some(), "{name}");
+        }
+        shown
     }
 
     pub async fn price(&self, id: &str, price: impl Into<Value>) -> Answer {
