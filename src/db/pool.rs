@@ -11,6 +11,13 @@ use tokio::sync::Semaphore;
 /// How much work may wait for a read connection before more is refused.
 const WAITING: usize = 4096;
 
+/// How many pages the write-ahead log has when they are copied to the file: a page that
+/// changes often is copied the seldomer, the longer it is.
+const WAL_PAGES: u32 = 4_000;
+
+/// How much of the file each connection keeps in memory, as SQLite counts it: -16 MB.
+const CACHE: i32 = -16_000;
+
 /// How often, and how far apart, the switch to a write-ahead log is tried.
 const WAL_TRIES: u32 = 1_000;
 const WAL_PAUSE: Duration = Duration::from_millis(10);
@@ -77,16 +84,16 @@ impl Url {
                 let mut conn =
                     SqliteConnection::establish(file).map_err(|err| unavailable(&err))?;
                 // The time to wait for a lock first: the pragmas after it need one. FULL
-                // makes a commit survive a power cut, not just the end of the process. A page
-                // that changes often is copied from the log to the file the seldomer, the
-                // longer the log grows: up to 16 MB.
+                // makes a commit survive a power cut, not just the end of the process.
                 conn.batch_execute("PRAGMA busy_timeout = 10000")?;
                 write_ahead(&mut conn)?;
                 conn.batch_execute(
                     "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                     PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000; \
-                     PRAGMA wal_autocheckpoint = 4000",
+                     PRAGMA journal_size_limit = 67108864",
                 )?;
+                conn.batch_execute(&format!(
+                    "PRAGMA cache_size = {CACHE}; PRAGMA wal_autocheckpoint = {WAL_PAGES}"
+                ))?;
                 Ok(Conn::Sqlite(conn))
             }
         }
@@ -104,6 +111,27 @@ fn write_ahead(conn: &mut SqliteConnection) -> Result<()> {
             outcome => return outcome,
         }
         std::thread::sleep(WAL_PAUSE);
+    }
+}
+
+impl Conn {
+    /// Makes SQLite's write-ahead log as long as it gets, for whoever is going to
+    /// commit often: to write where the file has room already takes the disk half as
+    /// long as to make the file longer.
+    pub fn lengthen_log(&mut self) -> Result<()> {
+        let Conn::Sqlite(conn) = self else { return Ok(()) };
+        // What does not fit into the cache is written to the log before the transaction
+        // ends. Taken back it counts for nothing, but the file is as long as it was.
+        let outcome = conn.batch_execute(&format!(
+            "PRAGMA cache_size = 10; BEGIN IMMEDIATE; CREATE TABLE room_for_log (x); \
+             INSERT INTO room_for_log VALUES (zeroblob({WAL_PAGES} * 4096)); ROLLBACK"
+        ));
+        if outcome.is_err() {
+            // There may be no transaction to end.
+            let _ = conn.batch_execute("ROLLBACK");
+        }
+        conn.batch_execute(&format!("PRAGMA cache_size = {CACHE}"))?;
+        Ok(outcome?)
     }
 }
 
