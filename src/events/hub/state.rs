@@ -20,6 +20,9 @@ const PIECES: usize = 16;
 /// that have is given back.
 const TIDY: Duration = Duration::from_millis(250);
 
+/// How many bytes take about as long to send as any write does.
+const AS_MUCH: usize = 4096;
+
 /// What there is for a reader.
 pub(in crate::events) enum Look {
     /// It is up to date.
@@ -246,7 +249,7 @@ impl State {
                 }
                 continue;
             };
-            left -= usize::from(self.serve(readers, position, key, far));
+            left = left.saturating_sub(self.serve(readers, position, key, far));
             if left == 0 && large && self.rounds.len() > 1 {
                 self.rounds.rotate_left(1);
             }
@@ -254,47 +257,51 @@ impl State {
         !self.rounds.is_empty()
     }
 
-    /// Gives a reader what it lacks; true if that took a moment.
-    fn serve(&mut self, readers: &Readers, position: i64, key: u32, far: &mut Vec<u32>) -> bool {
-        let Some(member) = self.members.get_mut(key as usize) else { return false };
+    /// Gives a reader what it lacks. How much of a slice that took: to send a lot takes
+    /// as long as to send a little to several, and whoever waits for the slice to end
+    /// may be the one that has more to send.
+    fn serve(&mut self, readers: &Readers, position: i64, key: u32, far: &mut Vec<u32>) -> usize {
+        let Some(member) = self.members.get_mut(key as usize) else { return 0 };
         let group = &mut self.groups[member.group as usize];
         if member.cursor >= group.head {
-            return false;
+            return 0;
         }
         match &mut member.outlet {
             Outlet::Task(waker) => {
                 if member.stalled == 0 {
                     member.stalled = self.second;
                 }
-                wake(waker)
+                usize::from(wake(waker))
             }
-            Outlet::Stream(line) if line.is_blocked() => false,
+            Outlet::Stream(line) if line.is_blocked() => 0,
             Outlet::Stream(line) => {
                 let Some(piece) = group.piece(&readers.tail, member.cursor, position) else {
                     far.push(key);
-                    return true;
+                    return 1;
                 };
                 member.cursor = piece.page.reached;
                 if member.cursor < group.head {
                     group.again();
                 }
                 if piece.page.events.is_empty() {
-                    return false;
+                    return 0;
                 }
                 readers.metrics.delivered.inc_by(piece.page.events.len() as u64);
-                match line.send(piece.chunks()) {
+                let chunks = piece.chunks();
+                let took = 1 + chunks.len() / AS_MUCH;
+                match line.send(chunks) {
                     Sent::All => {}
                     Sent::Part => member.stalled = self.second,
                     Sent::Gone => self.drop_line(readers, key),
                 }
-                true
+                took
             }
             Outlet::Poll(poll) => {
                 let answer = poll.waiting && group.due;
                 if answer {
                     self.answer(readers, position, key, 0);
                 }
-                answer
+                usize::from(answer)
             }
         }
     }
@@ -330,7 +337,7 @@ impl State {
             return;
         }
         for _ in 0..PIECES {
-            if !self.serve(readers, position, key, far) || !far.is_empty() {
+            if self.serve(readers, position, key, far) == 0 || !far.is_empty() {
                 return;
             }
         }
