@@ -32,16 +32,24 @@ impl Clock {
 pub fn rfc3339(at: Millis) -> String {
     let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
     let at = TimeZone::UTC.to_datetime(at);
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        at.year(),
-        at.month(),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second(),
-        at.millisecond()
-    )
+    // Every event has its time once or twice: `format!` would be a tenth of encoding it.
+    let mut text = String::with_capacity(24);
+    let mut number = |number: i16, digits: u32, after: char| {
+        // Nothing here happened before the year 0.
+        let number = number.unsigned_abs();
+        for digit in (0..digits).rev() {
+            text.push(char::from(b'0' + (number / 10_u16.pow(digit) % 10) as u8));
+        }
+        text.push(after);
+    };
+    number(at.year(), 4, '-');
+    number(at.month().into(), 2, '-');
+    number(at.day().into(), 2, 'T');
+    number(at.hour().into(), 2, ':');
+    number(at.minute().into(), 2, ':');
+    number(at.second().into(), 2, '.');
+    number(at.millisecond(), 3, 'Z');
+    text
 }
 
 /// Reads an RFC 3339 time with any offset.
@@ -103,6 +111,8 @@ mod tests {
         assert_eq!(rfc3339(1_763_799_330_123), "2025-11-22T08:15:30.123Z");
         assert_eq!(parse("2025-11-22T16:15:30.123+08:00"), Some(1_763_799_330_123));
         assert_eq!(parse("yesterday"), None);
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(4_102_444_799_999), "2099-12-31T23:59:59.999Z");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! topic passes over the runs that do not have it.
 
 use super::publisher::Publisher;
-use super::{Filter, Tail, log};
+use super::{Filter, Tail, Topic, log};
 use crate::db::schema::event_blocks;
 use crate::db::{self, Conn, Db};
 use crate::on_either;
@@ -71,9 +71,9 @@ fn hash(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-fn summary(topics: &[String]) -> Vec<u8> {
+fn summary<'a>(topics: impl Iterator<Item = &'a str>) -> Vec<u8> {
     let mut hashes = Vec::new();
-    for topic in topics.iter().flat_map(|line| line.split(' ')) {
+    for topic in topics {
         hashes.push(hash(topic));
         for all in ["price/*", "market/*"] {
             if topic.split_once('/').map(|(kind, _)| kind)
@@ -121,9 +121,14 @@ impl Task for Summarise {
             let bytes = match found {
                 Some(bytes) => bytes,
                 None => {
-                    let topics =
-                        self.db.read(move |conn| log::topics_between(conn, from, to)).await?;
-                    let bytes = summary(&topics);
+                    let bytes = match self.recent(from, to) {
+                        Some(bytes) => bytes,
+                        None => {
+                            let read = move |conn: &mut Conn| log::topics_between(conn, from, to);
+                            let lines = self.db.read(read).await?;
+                            summary(lines.iter().flat_map(|line| line.split(' ')))
+                        }
+                    };
                     let kept = bytes.clone();
                     self.publisher.commit(move |tx| Ok(save(tx.write(), block, &kept)?)).await?;
                     bytes
@@ -132,6 +137,15 @@ impl Task for Summarise {
             self.blocks.learn(vec![(block, bytes)]);
         }
         Ok(())
+    }
+}
+
+impl Summarise {
+    /// The summary of the positions `from..=to` if they are all in memory.
+    fn recent(&self, from: i64, to: i64) -> Option<Vec<u8>> {
+        let mut events = self.tail.after(from - 1, SIZE as usize)?;
+        events.retain(|event| event.seq <= to);
+        Some(summary(events.iter().flat_map(|event| &event.topics).map(Topic::as_str)))
     }
 }
 
@@ -156,8 +170,8 @@ mod tests {
     #[test]
     fn a_block_that_has_not_a_topic_is_passed_over() {
         let blocks = Blocks::default();
-        let lines = ["price/green market/fangcun product/a", "arrivals product/b"];
-        blocks.learn(vec![(0, summary(&lines.map(str::to_owned)))]);
+        let topics = ["price/green", "market/fangcun", "product/a", "arrivals", "product/b"];
+        blocks.learn(vec![(0, summary(topics.into_iter()))]);
         let may = |topic: &str, seq| {
             blocks.may_match(seq, &Filter::topics([topic.parse().expect("a topic")]))
         };
