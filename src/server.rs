@@ -1,6 +1,6 @@
 //! The HTTP server: actix-web's application on connections that can leave it.
 
-use crate::events::{Hub, Readers};
+use crate::events::{Hub, Readers, Relay};
 use crate::handover::{Control, Wire};
 use actix_http::body::MessageBody;
 use actix_http::{HttpService, Request};
@@ -75,6 +75,7 @@ where
             let (setting, make) = (setting.clone(), make.clone());
             async move {
                 let hub = Hub::start(setting.readers.clone())?;
+                Relay::start();
                 let draining = setting.draining.clone();
                 let application = make(hub.clone()).into_factory();
                 let application = application.map_err(|err: S::Error| err.into().error_response());

@@ -1,5 +1,6 @@
 use super::event::data_json;
 use super::interest::Interest;
+use super::relay::Relay;
 use super::{Cursor, Error, Event, Events, Fact, Result, Topic, writer};
 use crate::clock::Millis;
 use crate::db::{self, Conn};
@@ -104,12 +105,17 @@ impl Publisher {
         work: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, outcome) = oneshot::channel();
-        let job = writer::job(work, answer);
+        let relay = Relay::here();
+        let job = writer::job(work, answer, relay.clone());
         self.queue.try_send(job).map_err(|err| match err {
             mpsc::error::TrySendError::Full(_) => Error::Db(db::Error::Busy),
             mpsc::error::TrySendError::Closed(_) => Error::Db(db::Error::Stopping),
         })?;
-        outcome.await.unwrap_or(Err(Error::Db(db::Error::Stopping)))
+        let outcome = match relay {
+            Some(relay) => relay.wait(outcome).await,
+            None => outcome.await,
+        };
+        outcome.unwrap_or(Err(Error::Db(db::Error::Stopping)))
     }
 }
 

@@ -106,9 +106,10 @@ impl Tail {
     }
 
     /// Takes events in any order, repeats included, and announces those that
-    /// are next.
-    pub(super) fn offer(&self, events: impl IntoIterator<Item = Arc<Event>>) {
-        self.take(events, false);
+    /// are next. They can be read at once; whoever waits for them is woken when
+    /// what this returns is dropped.
+    pub(super) fn offer(&self, events: impl IntoIterator<Item = Arc<Event>>) -> News<'_> {
+        self.take(events, false)
     }
 
     /// Takes the next events of the log as the database has them, in order. A
@@ -118,7 +119,7 @@ impl Tail {
         self.take(page, true);
     }
 
-    fn take(&self, events: impl IntoIterator<Item = Arc<Event>>, whole: bool) {
+    fn take(&self, events: impl IntoIterator<Item = Arc<Event>>, whole: bool) -> News<'_> {
         let mut state = self.lock();
         let before = self.head();
         let mut head = before;
@@ -144,9 +145,8 @@ impl Tail {
             self.inner.metrics.head.set(head);
             self.inner.metrics.recent_events.set(state.recent.len() as i64);
             self.inner.metrics.recent_bytes.set(state.bytes as i64);
-            drop(state);
-            self.inner.announced.send_replace(head);
         }
+        News { tail: self, any: head > before }
     }
 
     fn keep(&self, state: &mut State, event: Arc<Event>) {
@@ -223,6 +223,20 @@ impl Tail {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under this lock can leave the state half changed.
         self.inner.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// News that nobody was woken for yet.
+pub(super) struct News<'a> {
+    tail: &'a Tail,
+    any: bool,
+}
+
+impl Drop for News<'_> {
+    fn drop(&mut self) {
+        if self.any {
+            self.tail.inner.announced.send_replace(self.tail.head());
+        }
     }
 }
 

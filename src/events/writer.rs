@@ -3,6 +3,7 @@
 use super::interest::Interest;
 use super::log;
 use super::publisher::Tx;
+use super::relay::{Held, Relay};
 use super::{Error, Events, Result, Tail, Topic};
 use crate::clock::Clock;
 use crate::db::{self, Conn, Url};
@@ -20,6 +21,10 @@ const SHARE: usize = 256;
 /// unless somebody raised it.
 const KNOWN: usize = 20_000;
 
+/// The niceness of the writer's thread when it is to go first; others have 0.
+#[cfg(target_os = "linux")]
+const PROMPT: i32 = -10;
+
 /// How often a transaction is begun anew when the database broke it off.
 const TRIES: u32 = 3;
 
@@ -27,6 +32,9 @@ const TRIES: u32 = 3;
 pub(super) trait Job: Send {
     /// Does the work; false if it was refused, and why is kept.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+
+    /// The way back to the thread that waits for it.
+    fn relay(&self) -> Option<&Relay>;
 
     /// Hands out what the work came to.
     fn answer(self: Box<Self>);
@@ -39,14 +47,16 @@ struct Work<T, W> {
     work: W,
     outcome: Option<Result<T>>,
     answer: oneshot::Sender<Result<T>>,
+    relay: Option<Relay>,
 }
 
-/// `work`, to be answered through `answer`.
+/// `work`, to be answered through `answer` and, if there is one, `relay`.
 pub(super) fn job<T: Send + 'static>(
     work: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     answer: oneshot::Sender<Result<T>>,
+    relay: Option<Relay>,
 ) -> Box<dyn Job> {
-    Box::new(Work { work, outcome: None, answer })
+    Box::new(Work { work, outcome: None, answer, relay })
 }
 
 impl<T: Send, W: FnMut(&mut Tx<'_>) -> Result<T> + Send> Job for Work<T, W> {
@@ -59,6 +69,10 @@ impl<T: Send, W: FnMut(&mut Tx<'_>) -> Result<T> + Send> Job for Work<T, W> {
         let done = outcome.is_ok();
         self.outcome = Some(outcome);
         done
+    }
+
+    fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
     }
 
     fn answer(self: Box<Self>) {
@@ -95,18 +109,29 @@ struct State {
     conn: Option<Conn>,
     /// What was noted of topics, in transactions that were committed.
     known: HashSet<Topic>,
+    /// Whether the last transaction was of more than one.
+    shared: bool,
 }
 
 impl Writer {
     /// Works until every [`Publisher`](super::Publisher) is gone.
     pub fn run(self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
-        let mut state = State::default();
+        set_priority(false);
+        let mut state = State { conn: self.connect().ok(), ..State::default() };
         while let Some(first) = queue.blocking_recv() {
+            if state.shared {
+                gather(&queue);
+            }
             let mut jobs = vec![first];
             while jobs.len() < SHARE
                 && let Ok(job) = queue.try_recv()
             {
                 jobs.push(job);
+            }
+            let shared = jobs.len() > 1;
+            if shared != state.shared {
+                state.shared = shared;
+                set_priority(shared);
             }
             self.metrics.write_queue.set(queue.len() as i64);
             // Whoever waits for one of these jobs is told that it came to nothing.
@@ -116,6 +141,15 @@ impl Writer {
                 state.conn = None;
             }
         }
+    }
+
+    fn connect(&self) -> db::Result<Conn> {
+        let mut conn = self.url.connect()?;
+        // It is only slower without.
+        if let Err(err) = conn.lengthen_log() {
+            tracing::debug!(error = chain(&err), "the write-ahead log was not made longer");
+        }
+        Ok(conn)
     }
 
     fn commit(&self, state: &mut State, mut jobs: Vec<Box<dyn Job>>) {
@@ -132,8 +166,13 @@ impl Writer {
                         state.known.clear();
                     }
                     state.known.extend(noted);
-                    self.tail.offer(events);
+                    // What was told can be read before its answer is there. Threads are woken last:
+                    // on a processor that they share they would go on at once, instead of this one.
+                    let news = self.tail.offer(events);
+                    let held = hold(&jobs);
                     jobs.drain(..).for_each(Job::answer);
+                    drop(held);
+                    drop(news);
                 }
                 Ok(Outcome::Spoilt(at)) => jobs.remove(at).answer(),
                 Err(err) => {
@@ -162,10 +201,10 @@ impl Writer {
     }
 
     fn try_commit(&self, state: &mut State, jobs: &mut [Box<dyn Job>]) -> Result<Outcome, Failure> {
-        let State { conn, known } = state;
+        let State { conn, known, .. } = state;
         let conn = match conn {
             Some(conn) => conn,
-            None => conn.insert(self.url.connect()?),
+            None => conn.insert(self.connect()?),
         };
         conn.begin_write().map_err(db::Error::from)?;
         match self.work(conn, known, jobs) {
@@ -221,6 +260,43 @@ impl Writer {
         }
         Ok(Outcome::Committed(events, noted))
     }
+}
+
+/// Lets those go first who are about to send more, if they share this one's
+/// processor: a commit costs as much for one job as for many. Where they have
+/// their own, this ends at once.
+fn gather(queue: &mpsc::Receiver<Box<dyn Job>>) {
+    let mut before = 0;
+    while (before..SHARE).contains(&queue.len()) {
+        before = queue.len() + 1;
+        std::thread::yield_now();
+    }
+}
+
+/// Who writes alone waits for each answer before the next is sent: the sooner
+/// this thread gets a processor that it shares, the better. Where many share a
+/// transaction the others go first, so that more do. The system may refuse.
+#[cfg(target_os = "linux")]
+fn set_priority(shared: bool) {
+    // On Linux this is of a thread.
+    if let Err(error) = rustix::process::setpriority_process(None, if shared { 0 } else { PROMPT })
+    {
+        tracing::trace!(%error, "the writer's priority stays as it is");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_priority(_shared: bool) {}
+
+/// Holds the ways back to all that wait for `jobs`.
+fn hold(jobs: &[Box<dyn Job>]) -> Vec<Held> {
+    let mut held: Vec<Held> = Vec::new();
+    for relay in jobs.iter().filter_map(|job| job.relay()) {
+        if !held.iter().any(|held| held.relay().is(relay)) {
+            held.push(relay.hold());
+        }
+    }
+    held
 }
 
 /// Whether a statement failed that makes PostgreSQL refuse all further ones.
