@@ -14,8 +14,8 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transports::Directory;
 use crate::{
-    auth, catalogue, clearance, dashboard, http, import, limits, listings, markets, notifications,
-    openapi, ops, prices, rooms, server, stock, transports, writes,
+    alerts, auth, catalogue, clearance, dashboard, http, import, limits, listings, markets,
+    notifications, openapi, ops, prices, rooms, server, stock, transports, writes,
 };
 use actix_cors::Cors;
 use actix_web::dev::{Server, ServerHandle};
@@ -127,6 +127,14 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
     let summaries =
         markets::Timer::new(db.clone(), publisher.clone(), clock.clone(), &config.markets);
     tasks.spawn(summaries, Duration::from_secs(1), unasked);
+    let monitor = alerts::Monitor::new(
+        db.clone(),
+        publisher.clone(),
+        clock.clone(),
+        metrics.clone(),
+        tasks.shutdown(),
+    );
+    tasks.spawn(monitor, Duration::from_millis(500), readers.tail.news());
 
     let doctor = Doctor { readers: readers.clone(), publisher: publisher.clone(), stopping };
     let directory: Arc<dyn Directory> = Arc::new(Names::new(db.clone()));
@@ -142,6 +150,7 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
         metrics: Data::new(metrics),
         http: Data::new(config.http.clone()),
         streams: Data::new(config.streams.clone()),
+        alerts: Data::new(alerts_config(config)),
     };
     let write_time = Duration::from_secs(config.streams.write_seconds);
     let bind = |address: SocketAddr| {
@@ -175,6 +184,12 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
     })
 }
 
+/// `limits.enabled = false` lifts every cap by count, this one too.
+fn alerts_config(config: &Config) -> alerts::Config {
+    let rules_a_user = if config.limits.enabled { config.alerts.rules_a_user } else { i64::MAX };
+    alerts::Config { rules_a_user, ..config.alerts.clone() }
+}
+
 /// The pieces that handlers take.
 #[derive(Clone)]
 struct Parts {
@@ -189,6 +204,7 @@ struct Parts {
     metrics: Data<Metrics>,
     http: Data<http::Config>,
     streams: Data<crate::events::StreamsConfig>,
+    alerts: Data<alerts::Config>,
 }
 
 impl Parts {
@@ -203,7 +219,8 @@ impl Parts {
             .app_data(self.doctor.clone())
             .app_data(self.metrics.clone())
             .app_data(self.http.clone())
-            .app_data(self.streams.clone());
+            .app_data(self.streams.clone())
+            .app_data(self.alerts.clone());
     }
 }
 
@@ -261,6 +278,7 @@ fn public_server(
             .configure(import::routes)
             .configure(rooms::routes)
             .configure(notifications::routes)
+            .configure(alerts::routes)
             .configure(auth::routes)
             .configure(ops::routes)
             .configure(dashboard::routes)

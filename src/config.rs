@@ -2,7 +2,7 @@
 //! theirs, overlaid by the environment, overlaid by flags.
 
 use crate::telemetry::LogFormat;
-use crate::{auth, db, events, http, limits, markets, prices};
+use crate::{alerts, auth, db, events, http, limits, markets, prices};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,8 @@ pub struct Config {
     pub markets: markets::Config,
     /// `[limits]`.
     pub limits: limits::Config,
+    /// `[alerts]`.
+    pub alerts: alerts::Config,
 }
 
 /// `[database]`.

@@ -62,6 +62,8 @@ pub mod rooms;
 
 pub mod notifications;
 
+pub mod alerts;
+
 // The roof: everything is put together here.
 
 pub mod ops;

@@ -7,7 +7,7 @@
 
 use crate::http::{Params, Problem, resource};
 use crate::prices::{history, similar};
-use crate::{auth, markets, notifications, rooms};
+use crate::{alerts, auth, markets, notifications, rooms};
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::web::{self, Bytes, ServiceConfig};
@@ -77,6 +77,7 @@ fn document() -> utoipa::openapi::OpenApi {
         markets::Docs::openapi(),
         rooms::Docs::openapi(),
         notifications::Docs::openapi(),
+        alerts::Docs::openapi(),
     ] {
         whole.merge(part);
     }

@@ -152,6 +152,18 @@ pub struct Metrics {
     pub remembered_keys: IntGauge,
     /// Addresses and merchants in the rate limiters' maps.
     pub limiter_keys: IntGauge,
+    /// Events that the monitor of alerts has not looked at.
+    pub alert_lag: IntGauge,
+    /// Instances of rules that were looked at.
+    pub alert_evaluations: IntCounter,
+    /// Firings of rules.
+    pub alert_firings: IntCounter,
+    /// Firings that fell into a cooldown, or into a day that had one.
+    pub alert_suppressed: IntCounter,
+    /// Events and rules that could not be judged and were set aside.
+    pub alert_poison: IntCounter,
+    /// Seconds that judging one value took.
+    pub alert_seconds: Histogram,
 }
 
 impl Default for Metrics {
@@ -273,6 +285,40 @@ impl Default for Metrics {
                 "API keys and tokens remembered",
             ),
             limiter_keys: gauge(&registry, "teawire_limiter_keys", "Keys in the rate limiters"),
+            alert_lag: gauge(
+                &registry,
+                "teawire_alerts_lag_events",
+                "Events that the monitor of alerts has not looked at",
+            ),
+            alert_evaluations: counter(
+                &registry,
+                "teawire_alerts_evaluations_total",
+                "Instances of rules that this node looked at",
+            ),
+            alert_firings: counter(
+                &registry,
+                "teawire_alerts_firings_total",
+                "Firings of rules on this node",
+            ),
+            alert_suppressed: counter(
+                &registry,
+                "teawire_alerts_suppressed_total",
+                "Firings dropped in a cooldown or on a day that had one",
+            ),
+            alert_poison: counter(
+                &registry,
+                "teawire_alerts_poison_total",
+                "Events and rules set aside because they could not be judged",
+            ),
+            alert_seconds: histogram(
+                &registry,
+                "teawire_alerts_tick_seconds",
+                "Seconds that judging one value of a series with rules took",
+                vec![
+                    0.00002, 0.00004, 0.00006, 0.00008, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005,
+                    0.001, 0.002, 0.005, 0.01, 0.05, 0.5,
+                ],
+            ),
             registry,
         }
     }

@@ -230,5 +230,84 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    alert_rules (id) {
+        id -> BigInt,
+        user_id -> Text,
+        version -> BigInt,
+        status -> Text,
+        spec -> Text,
+        fires -> BigInt,
+        expires_at -> BigInt,
+        f_category -> Nullable<Text>,
+        f_price_type -> Nullable<Text>,
+        f_market -> Nullable<Text>,
+        f_merchant -> Nullable<Text>,
+        f_origin -> Nullable<Text>,
+        f_grade -> Nullable<Text>,
+        f_form -> Nullable<Text>,
+        f_vintage -> Nullable<BigInt>,
+        created -> BigInt,
+        updated -> BigInt,
+    }
+}
+
+diesel::table! {
+    alert_instances (series, rule_id) {
+        series -> Text,
+        rule_id -> BigInt,
+        state -> Text,
+        below -> Nullable<BigInt>,
+        above -> Nullable<BigInt>,
+        every_tick -> Nullable<BigInt>,
+        weighed -> Nullable<BigInt>,
+        run_at -> Nullable<BigInt>,
+        last_seq -> BigInt,
+        memory -> Text,
+    }
+}
+
+diesel::table! {
+    alert_series (series) {
+        series -> Text,
+        value -> Nullable<BigInt>,
+        grams -> BigInt,
+        seq -> BigInt,
+        at -> BigInt,
+        observed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    alert_firings (rule_id, version, series, cause_seq) {
+        rule_id -> BigInt,
+        version -> BigInt,
+        series -> Text,
+        cause_seq -> BigInt,
+        cause -> Text,
+        value -> Nullable<BigInt>,
+        threshold -> Nullable<BigInt>,
+        at -> BigInt,
+        told_at -> BigInt,
+        late -> Bool,
+    }
+}
+
+diesel::table! {
+    alert_monitors (name) {
+        name -> Text,
+        holder -> Text,
+        token -> BigInt,
+        until -> BigInt,
+        within_rule -> BigInt,
+    }
+}
+
+diesel::table! {
+    alert_poison (seq, rule_id) { seq -> BigInt, rule_id -> BigInt, error -> Text, at -> BigInt, }
+}
+
+diesel::joinable!(alert_instances -> alert_rules (rule_id));
+diesel::allow_tables_to_appear_in_same_query!(alert_instances, alert_rules);
 diesel::joinable!(clearances -> products (product));
 diesel::allow_tables_to_appear_in_same_query!(products, clearances);

@@ -2,7 +2,7 @@ use super::blocks::{self, Blocks};
 use super::event::known_kind;
 use super::{Event, Events, Filter, Topic};
 use crate::clock::Millis;
-use crate::db::schema::{events, log_head};
+use crate::db::schema::{checkpoints, events, log_head};
 use crate::db::{self, Conn};
 use crate::{on_either, prepared};
 use diesel::prelude::*;
@@ -160,6 +160,45 @@ pub fn all_after(conn: &mut Conn, epoch: &str, after: i64, limit: i64) -> db::Re
     let rows: Vec<Row> =
         events::table.filter(events::seq.gt(after)).order(events::seq).limit(limit).load(conn)?;
     Ok(rows.into_iter().filter_map(|row| event(epoch, row)).collect())
+}
+
+/// An event as a task reads it: what happened, not how readers are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its position.
+    pub seq: i64,
+    /// When it was appended.
+    pub time: Millis,
+    /// Its type, as it is stored.
+    pub kind: String,
+    /// JSON, if the row is sound.
+    pub data: String,
+}
+
+/// The oldest `limit` events after position `after`, for a task. Rows that no
+/// reader could be shown are among them: a task has to know that it passed one.
+pub fn recorded(conn: &mut Conn, after: i64, limit: i64) -> db::Result<Vec<Recorded>> {
+    let rows: Vec<Row> =
+        events::table.filter(events::seq.gt(after)).order(events::seq).limit(limit).load(conn)?;
+    let plain = |Row { seq, time, kind, data, .. }| Recorded { seq, time, kind, data };
+    Ok(rows.into_iter().map(plain).collect())
+}
+
+/// Up to where the task has dealt with the log; none if it never ran.
+pub fn checkpoint(conn: &mut Conn, task: &str) -> db::Result<Option<i64>> {
+    Ok(checkpoints::table.find(task).select(checkpoints::seq).first(conn).optional()?)
+}
+
+/// Notes that the task has dealt with the log up to `seq`.
+pub(super) fn set_checkpoint(conn: &mut Conn, task: &str, seq: i64) -> db::Result<()> {
+    let row = (checkpoints::task.eq(task.to_owned()), checkpoints::seq.eq(seq));
+    on_either!(conn, |conn| diesel::insert_into(checkpoints::table)
+        .values(row)
+        .on_conflict(checkpoints::task)
+        .do_update()
+        .set(checkpoints::seq.eq(seq))
+        .execute(conn))?;
+    Ok(())
 }
 
 /// A part of the log that was read for somebody.

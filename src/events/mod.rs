@@ -32,7 +32,7 @@ pub use frames::{Told, bye_frame, heartbeat_frame, jitter, push_answer, push_eve
 pub use history::{Past, Span};
 pub use hub::{Asker, GATHER, Guest, Hub, POLL_BYTES, ROOM, Readers};
 pub use interest::Interest;
-pub use log::{Head, head, renew_epoch, try_write};
+pub use log::{Head, Recorded, checkpoint, head, recorded, renew_epoch, try_write};
 pub use publisher::{Publisher, Receipt, Tx};
 pub use relay::Relay;
 pub use subscription::{Batch, Reset, Room, Start, Step, Subscription};

@@ -1,7 +1,7 @@
 use super::event::data_json;
 use super::interest::Interest;
 use super::relay::Relay;
-use super::{Cursor, Error, Event, Events, Fact, Result, Topic, writer};
+use super::{Cursor, Error, Event, Events, Fact, Result, Topic, log, writer};
 use crate::clock::Millis;
 use crate::db::{self, Conn};
 use crate::prepared;
@@ -145,6 +145,12 @@ impl Tx<'_> {
     /// The id of the event at position `seq`.
     pub fn id_of(&self, seq: i64) -> String {
         Cursor { epoch: self.epoch.clone(), seq }.to_string()
+    }
+
+    /// Notes, as part of this transaction, that a task has dealt with the log up
+    /// to `seq`.
+    pub fn reached(&mut self, task: &str, seq: i64) -> Result<()> {
+        Ok(log::set_checkpoint(self.write(), task, seq)?)
     }
 
     /// Appends `fact` to the log.

@@ -1,4 +1,5 @@
 use super::{Doctor, Unready};
+use crate::alerts;
 use crate::auth::{Caller, Gate};
 use crate::clock::rfc3339;
 use crate::events::{Cursor, StreamsConfig};
@@ -64,6 +65,7 @@ async fn get_limits(
     limits: Data<Limits>,
     http: Data<Config>,
     streams: Data<StreamsConfig>,
+    alerts: Data<alerts::Config>,
     _: Caller,
 ) -> Result<HttpResponse, Problem> {
     Params::parse(request.query_string()).finish()?;
@@ -82,6 +84,8 @@ async fn get_limits(
             ("poll_bytes", json!(48 * 1024)),
             ("batch_events", json!(1000)),
             ("ticket_seconds", json!(30)),
+            ("alert_rules", json!(alerts.rules_a_user)),
+            ("alert_filter_products", json!(alerts.filter_series)),
         ] {
             members.insert(name.to_owned(), value);
         }

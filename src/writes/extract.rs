@@ -51,11 +51,42 @@ impl FromRequest for Write {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
-        Box::pin(async move { read(&request, &mut payload).await })
+        Box::pin(async move {
+            let may = |caller: &Caller| caller.writer().map(|_| ());
+            read(&request, &mut payload, may).await
+        })
     }
 }
 
-async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Problem> {
+/// A request that is to change something of the user's own: shoppers may send
+/// it too.
+pub struct UserWrite {
+    /// Whose it is.
+    pub user: String,
+    /// What is to be changed.
+    pub write: Write,
+}
+
+impl FromRequest for UserWrite {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<UserWrite, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let may = |caller: &Caller| caller.user().map(|_| ());
+            let write = read(&request, &mut payload, may).await?;
+            let user = write.caller.user()?.to_owned();
+            Ok(UserWrite { user, write })
+        })
+    }
+}
+
+async fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    may: impl Fn(&Caller) -> Result<(), Refusal>,
+) -> Result<Write, Problem> {
     let missing = || Problem::internal(&std::io::Error::other("the app is not whole"));
     let config = request.app_data::<Data<Config>>().cloned().ok_or_else(missing)?;
     let publisher = request.app_data::<Data<Publisher>>().cloned().ok_or_else(missing)?;
@@ -64,7 +95,7 @@ async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Write, Pro
     let caller = known.map_err(|problem| problem.hang_up_on(payload))?;
     // Before the body, which may be large: whoever may not write sends none.
     let refused = |refusal: Refusal| Problem::from(refusal).hang_up_on(payload);
-    caller.writer().map_err(refused)?;
+    may(&caller).map_err(refused)?;
     let import = request.path().starts_with("/v1/import");
     let allowance = if import { config.import() } else { config.body() };
     let length =

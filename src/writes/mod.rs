@@ -7,7 +7,7 @@
 mod extract;
 mod store;
 
-pub use extract::{Write, respond};
+pub use extract::{UserWrite, Write, respond};
 
 use crate::clock::Millis;
 use crate::db::{self, Conn};

@@ -6,6 +6,9 @@
 // What is wrong with a test should stop it where it stands.
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
+mod alerts_clock;
+mod alerts_nodes;
 mod bad_http;
 mod bad_input;
 mod concurrency;

@@ -9,6 +9,7 @@ mod raw;
 mod sse;
 
 pub use api::{Answer, Api, message_batch};
+pub use postgres::fresh as fresh_database;
 pub use raw::{Raw, RawAnswer, body_of, chunks_of};
 pub use sse::{Follower, Frame, Frames};
 
@@ -171,6 +172,15 @@ impl Service {
     pub async fn metric_is(&self, name: &str, wanted: u32) {
         let is = async || (self.metric(name).await == f64::from(wanted)).then_some(());
         self.eventually(&format!("{name} of {wanted}"), is).await;
+    }
+
+    /// The URL of its database, as whoever stands outside would write it.
+    pub fn database(&self) -> String {
+        let url = &self.home.env["TEAWIRE_DATABASE_URL"];
+        match url.strip_prefix("sqlite:") {
+            Some(file) => format!("sqlite:{}", self.directory().join(file).display()),
+            None => url.clone(),
+        }
     }
 
     /// Where the service keeps its files.
