@@ -14,8 +14,9 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transports::Directory;
 use crate::{
-    alerts, auth, catalogue, clearance, dashboard, http, import, limits, listings, markets,
-    notifications, openapi, ops, prices, rooms, server, stock, transports, writes,
+    alerts, auth, cadence, catalogue, clearance, dashboard, export, feeds, http, import, limits,
+    listings, markets, notifications, openapi, ops, prices, reservations, rooms, server, stock,
+    transports, writes,
 };
 use actix_cors::Cors;
 use actix_web::dev::{Server, ServerHandle};
@@ -126,7 +127,18 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
     tasks.spawn(thin, Duration::from_secs(60), unasked.clone());
     let summaries =
         markets::Timer::new(db.clone(), publisher.clone(), clock.clone(), &config.markets);
-    tasks.spawn(summaries, Duration::from_secs(1), unasked);
+    tasks.spawn(summaries, Duration::from_secs(1), unasked.clone());
+    let feeds = feeds::Feeds::new(clock.clone());
+    let watch = feeds::Watch {
+        feeds: feeds.clone(),
+        db: db.clone(),
+        publisher: publisher.clone(),
+        clock: clock.clone(),
+    };
+    tasks.spawn(watch, Duration::from_secs(1), unasked.clone());
+    let expiry =
+        reservations::Expiry { db: db.clone(), publisher: publisher.clone(), clock: clock.clone() };
+    tasks.spawn(expiry, Duration::from_millis(500), unasked);
     let monitor = alerts::Monitor::new(
         db.clone(),
         publisher.clone(),
@@ -151,6 +163,8 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
         http: Data::new(config.http.clone()),
         streams: Data::new(config.streams.clone()),
         alerts: Data::new(alerts_config(config)),
+        stock: Data::new(config.stock.clone()),
+        feeds: Data::new(feeds),
     };
     let write_time = Duration::from_secs(config.streams.write_seconds);
     let bind = |address: SocketAddr| {
@@ -205,6 +219,8 @@ struct Parts {
     http: Data<http::Config>,
     streams: Data<crate::events::StreamsConfig>,
     alerts: Data<alerts::Config>,
+    stock: Data<stock::Config>,
+    feeds: Data<feeds::Feeds>,
 }
 
 impl Parts {
@@ -220,7 +236,9 @@ impl Parts {
             .app_data(self.metrics.clone())
             .app_data(self.http.clone())
             .app_data(self.streams.clone())
-            .app_data(self.alerts.clone());
+            .app_data(self.alerts.clone())
+            .app_data(self.stock.clone())
+            .app_data(self.feeds.clone());
     }
 }
 
@@ -272,10 +290,13 @@ fn public_server(
             .configure(similar::routes)
             .configure(markets::routes)
             .configure(stock::routes)
+            .configure(reservations::routes)
             .configure(clearance::routes)
             .configure(listings::routes)
             .configure(catalogue::routes)
+            .configure(cadence::routes)
             .configure(import::routes)
+            .configure(export::routes)
             .configure(rooms::routes)
             .configure(notifications::routes)
             .configure(alerts::routes)
@@ -329,6 +350,7 @@ fn cors(origins: &[String]) -> Cors {
             "content-type",
             "last-event-id",
             "idempotency-key",
+            "if-match",
             "accept-language",
         ])
         .expose_headers([

@@ -102,6 +102,11 @@ pub fn parse_day(text: &str) -> Option<Millis> {
     Some(begin.timestamp().as_millisecond())
 }
 
+/// The same day as a number that counts up by one: days since 1970 there.
+pub fn business_day_number(at: Millis) -> i64 {
+    (at + SHANGHAI).div_euclid(DAY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +118,13 @@ mod tests {
         assert_eq!(parse("yesterday"), None);
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(4_102_444_799_999), "2099-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn the_number_of_a_business_day_turns_with_it() {
+        let at = parse("2026-11-22T16:00:00Z").expect("a time");
+        assert_eq!(business_day_number(at), business_day_number(at - 1) + 1);
+        assert_eq!(business_day_number(at), business_day_number(at + 86_399_999));
     }
 
     #[test]

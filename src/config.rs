@@ -2,7 +2,7 @@
 //! theirs, overlaid by the environment, overlaid by flags.
 
 use crate::telemetry::LogFormat;
-use crate::{alerts, auth, db, events, http, limits, markets, prices};
+use crate::{alerts, auth, db, events, http, limits, markets, prices, stock};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,8 @@ pub struct Config {
     pub prices: prices::history::Config,
     /// `[markets]`.
     pub markets: markets::Config,
+    /// `[stock]`.
+    pub stock: stock::Config,
     /// `[limits]`.
     pub limits: limits::Config,
     /// `[alerts]`.

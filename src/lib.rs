@@ -38,11 +38,15 @@ pub mod events;
 
 pub mod transports;
 
+pub mod feeds;
+
 pub mod writes;
 
 // The trade, one module for each subject.
 
 pub mod catalogue;
+
+pub mod cadence;
 
 pub mod prices;
 
@@ -52,9 +56,13 @@ pub mod clearance;
 
 pub mod stock;
 
+pub mod reservations;
+
 pub mod listings;
 
 pub mod import;
+
+pub mod export;
 
 pub mod rooms;
 

@@ -19,6 +19,8 @@ pub enum Class {
     NotFound,
     /// It stands against what is there already.
     Conflict,
+    /// It was meant for what is there no more: somebody changed it meanwhile.
+    Stale,
     /// Whoever asks may not.
     Forbidden,
     /// Whoever asks has to say who they are.

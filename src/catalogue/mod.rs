@@ -31,6 +31,7 @@ use crate::auth::Writer;
 use crate::db::{self, Conn};
 use crate::events::{self, Tx};
 use crate::refusal::{Class, Refusal};
+use crate::writes::IfMatch;
 
 /// The status of a product that is offered.
 const LISTED: &str = "listed";
@@ -67,6 +68,54 @@ pub fn offered(tx: &mut Tx<'_>, writer: &Writer, id: &str) -> events::Result<Off
             Ok(offer)
         }
         None => Err(unknown_product(tx.read(), "product", id)?.into()),
+    }
+}
+
+/// Refuses to change the product called `id` if it is at another version than
+/// is `believed`.
+///
+/// # Errors
+/// `stale_version`; `unknown_product`, `not_yours`.
+pub fn require_version(
+    tx: &mut Tx<'_>,
+    writer: &Writer,
+    id: &str,
+    believed: Option<&IfMatch>,
+) -> events::Result<()> {
+    let Some(believed) = believed else { return Ok(()) };
+    let Some(offer) = store::offer(tx.read(), id)? else {
+        return Err(unknown_product(tx.read(), "product", id)?.into());
+    };
+    require_merchant(writer, &offer.merchant)?;
+    Ok(believed.check(offer.version)?)
+}
+
+/// Whose things are asked for: the caller's own, or those of the merchant that
+/// an admin names.
+///
+/// # Errors
+/// `not_yours`; `missing_parameter` for an admin who names none.
+pub fn whose(writer: &Writer, named: Option<String>) -> Result<String, Refusal> {
+    let named = named.map(|id| merchant_id(&id)).transpose()?;
+    match (&writer.merchant, named) {
+        (Some(own), None) => Ok(own.clone()),
+        (Some(own), Some(named)) if *own == named => Ok(named),
+        (Some(_), Some(_)) => Err(Refusal {
+            field: Some("merchant".to_owned()),
+            ..Refusal::new(
+                Class::Forbidden,
+                "not_yours",
+                "this is another merchant's",
+                "这属于其他商家",
+            )
+        }),
+        (None, Some(named)) => Ok(named),
+        (None, None) => Err(Refusal::invalid(
+            "merchant",
+            "missing_parameter",
+            "an admin says whose: merchant=…",
+            "管理员需要指明商家：merchant=…",
+        )),
     }
 }
 

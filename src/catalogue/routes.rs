@@ -4,6 +4,7 @@ use super::{
 use crate::auth::{Caller, Gate};
 use crate::db::Db;
 use crate::events;
+use crate::feeds::Feeds;
 use crate::http::{Params, Problem, resource};
 use crate::writes::{Answer, Write, receipt};
 use actix_web::http::Method;
@@ -121,6 +122,7 @@ pub async fn get_products(
     caller: Caller,
     gate: Data<Gate>,
     db: Data<Db>,
+    feeds: Data<Feeds>,
 ) -> Result<HttpResponse, Problem> {
     gate.admit_reader(&caller)?;
     let mut params = Params::parse(request.query_string());
@@ -158,7 +160,8 @@ pub async fn get_products(
     let more = found.len() as i64 > limit;
     found.truncate(limit as usize);
     let next = if more { found.last().map(|(product, _)| product.id.clone()) } else { None };
-    let products: Vec<Value> =
+    let mut products: Vec<Value> =
         found.iter().map(|(product, clearance)| product.json(clearance.as_ref())).collect();
+    products.iter_mut().for_each(|product| feeds.mark(product));
     Ok(json_answer(&json!({ "products": products, "next": next })))
 }

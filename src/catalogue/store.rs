@@ -3,7 +3,7 @@ use crate::clock::Millis;
 use crate::db::schema::{clearances, market_records, markets, products};
 use crate::db::{self, Conn};
 use crate::names::is_id;
-use crate::{on_either, prepared};
+use crate::on_either;
 use diesel::dsl::count_star;
 use diesel::expression::ValidGrouping;
 use diesel::prelude::*;
@@ -94,21 +94,6 @@ pub fn touch(conn: &mut Conn, product: &str, now: Millis) -> db::Result<()> {
         .set((products::version.eq(products::version + 1), products::updated.eq(now)))
         .execute(conn)?;
     Ok(())
-}
-
-/// Stores the stock of a product.
-pub fn set_stock(conn: &mut Conn, product: &str, quantity: i64, now: Millis) -> db::Result<()> {
-    SetStock { quantity, at: now, now, product }.run(conn)?;
-    Ok(())
-}
-
-prepared! {
-    SetStock<'a> {
-        "UPDATE products SET stock = " quantity: i64 as BigInt,
-        ", stock_at = " at: Millis as BigInt,
-        ", version = version + 1, updated = " now: Millis as BigInt,
-        " WHERE id = " product: &'a str as Text,
-    }
 }
 
 /// Some ids near `id` by their beginning, to suggest from.

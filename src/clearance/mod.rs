@@ -16,6 +16,7 @@ use crate::catalogue::{self, Clearance, Product};
 use crate::clock::Millis;
 use crate::events::{self, Receipt, Tx};
 use crate::money::Price;
+use crate::prices::confirm_needed;
 use crate::refusal::{Class, Refusal};
 use facts::{ClearanceEnded, ClearanceStarted};
 
@@ -28,6 +29,8 @@ pub struct NewClearance {
     pub starts_at: Option<Millis>,
     /// When it ends; when it is sold out or called off, if not said.
     pub ends_at: Option<Millis>,
+    /// A price below half of the usual one is meant.
+    pub confirmed: bool,
 }
 
 /// What became of a clearance.
@@ -37,6 +40,8 @@ pub struct Put {
     pub clearance: Clearance,
     /// Whether it was another before.
     pub changed: bool,
+    /// The version that its product has now.
+    pub version: i64,
     /// What was told of it; nothing yet of one that is to start later.
     pub receipt: Option<Receipt>,
 }
@@ -45,7 +50,8 @@ pub struct Put {
 ///
 /// # Errors
 /// As [`catalogue::owned`]; `bad_time` if it ends before it starts or has
-/// ended; `not_a_clearance` if the price is no lower than the usual one.
+/// ended; `not_a_clearance` if the price is no lower than the usual one;
+/// `confirm_needed` if it is lower than half of it.
 pub fn put(tx: &mut Tx<'_>, writer: &Writer, id: &str, new: &NewClearance) -> events::Result<Put> {
     let product = catalogue::owned(tx, writer, id, false)?;
     let now = tx.now();
@@ -70,6 +76,13 @@ pub fn put(tx: &mut Tx<'_>, writer: &Writer, id: &str, new: &NewClearance) -> ev
         )
         .into());
     }
+    // One that was confirmed may be prolonged without being confirmed again.
+    if !new.confirmed
+        && before.as_ref().is_none_or(|before| before.price != new.price.fen())
+        && let Some(refusal) = confirm_needed(product.price, new.price)
+    {
+        return Err(refusal.into());
+    }
     let active = starts_at <= now;
     let clearance = Clearance {
         product: id.to_owned(),
@@ -80,7 +93,8 @@ pub fn put(tx: &mut Tx<'_>, writer: &Writer, id: &str, new: &NewClearance) -> ev
         due: if active { new.ends_at } else { Some(starts_at) },
     };
     if before.as_ref() == Some(&clearance) {
-        return Ok(Put { clearance, changed: false, receipt: None });
+        let version = product.version;
+        return Ok(Put { clearance, changed: false, version, receipt: None });
     }
     let receipt = if active {
         Some(tx.append(&ClearanceStarted::new(&product, &clearance))?)
@@ -92,7 +106,7 @@ pub fn put(tx: &mut Tx<'_>, writer: &Writer, id: &str, new: &NewClearance) -> ev
     };
     store::save(tx.write(), &clearance)?;
     catalogue::store::touch(tx.write(), id, now)?;
-    Ok(Put { clearance, changed: true, receipt })
+    Ok(Put { clearance, changed: true, version: product.version + 1, receipt })
 }
 
 /// Calls the clearance of the product `id` off.

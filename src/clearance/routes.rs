@@ -1,4 +1,5 @@
 use super::NewClearance;
+use crate::catalogue;
 use crate::http::{Problem, resource, time};
 use crate::money::Price;
 use crate::writes::{Answer, Write, receipt};
@@ -28,21 +29,29 @@ struct Body {
 async fn put_clearance(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
     let body: Body = write.body()?;
-    std::mem::take(&mut write.params).finish()?;
+    let mut params = std::mem::take(&mut write.params);
+    let confirmed = params.take_flag("confirm")?;
+    params.finish()?;
     let moment = |field, text: Option<String>| text.map(|text| time(field, &text)).transpose();
     let new = NewClearance {
         price: Price::parse("price", &body.price)?,
         starts_at: moment("starts_at", body.starts_at)?,
         ends_at: moment("ends_at", body.ends_at)?,
+        confirmed,
     };
     let id = id.into_inner();
+    let believed = write.take_if_match();
     write
         .perform(1, move |tx| {
+            catalogue::require_version(tx, &writer, &id, believed.as_ref())?;
+            let before = catalogue::store::clearance(tx.read(), &id)?;
             let put = super::put(tx, &writer, &id, &new)?;
             Ok(Answer::ok(&json!({
                 "product": id,
                 "clearance": put.clearance.json(),
+                "from": before.map(|before| before.json()),
                 "changed": put.changed,
+                "version": put.version,
                 "receipt": receipt(put.receipt.as_ref()),
             })))
         })
@@ -54,8 +63,10 @@ async fn delete_clearance(id: Path<String>, mut write: Write) -> Result<HttpResp
     let writer = write.writer()?;
     std::mem::take(&mut write.params).finish()?;
     let id = id.into_inner();
+    let believed = write.take_if_match();
     write
         .perform(1, move |tx| {
+            catalogue::require_version(tx, &writer, &id, believed.as_ref())?;
             let told = super::cancel(tx, &writer, &id)?;
             let answer = json!({
                 "product": id,

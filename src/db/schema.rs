@@ -198,6 +198,32 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    reservations (id) {
+        id -> Text,
+        product -> Text,
+        merchant -> Text,
+        quantity -> BigInt,
+        reference -> Nullable<Text>,
+        actor -> Text,
+        created -> BigInt,
+        expires -> BigInt,
+    }
+}
+
+diesel::table! {
+    stock_outflow (product, day) { product -> Text, day -> BigInt, quantity -> BigInt, }
+}
+
+diesel::table! {
+    feeds (merchant) {
+        merchant -> Text,
+        cadence_minutes -> BigInt,
+        last_write -> BigInt,
+        due -> Nullable<BigInt>,
+    }
+}
+
 diesel::table! { rooms (name) { name -> Text, created_by -> Text, created -> BigInt, } }
 
 diesel::table! {
@@ -310,4 +336,4 @@ diesel::table! {
 diesel::joinable!(alert_instances -> alert_rules (rule_id));
 diesel::allow_tables_to_appear_in_same_query!(alert_instances, alert_rules);
 diesel::joinable!(clearances -> products (product));
-diesel::allow_tables_to_appear_in_same_query!(products, clearances);
+diesel::allow_tables_to_appear_in_same_query!(products, clearances, price_ticks);

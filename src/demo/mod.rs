@@ -89,12 +89,13 @@ fn act(tx: &mut Tx<'_>, action: &Action) -> events::Result<()> {
             }
         }
         Action::Stock { product, delta, note } | Action::Restock { product, delta, note } => {
-            stock::set(tx, &writer, product, Move::By(*delta), Some(note))?;
+            let terms = stock::Terms { note: Some((*note).to_owned()), forced: false };
+            stock::set(tx, &writer, product, Move::By(*delta), &terms)?;
         }
         Action::Clearance { product, fen, minutes } => {
             if let Some(price) = Price::from_fen(*fen) {
                 let ends_at = Some(tx.now() + i64::from(*minutes) * 60_000);
-                let new = NewClearance { price, starts_at: None, ends_at };
+                let new = NewClearance { price, starts_at: None, ends_at, confirmed: true };
                 clearance::put(tx, &writer, product, &new)?;
             }
         }

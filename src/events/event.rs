@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Every type of event there is. Readers match on these, so they never
 /// change; nobody but us may publish the ones of the trade.
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 15] = [
     "price.changed",
     "stock.changed",
     "product.arrived",
@@ -22,6 +22,8 @@ pub const KINDS: [&str; 13] = [
     "notification.created",
     "notification.read",
     "room.message",
+    "merchant.stale",
+    "merchant.fresh",
 ];
 
 /// Something that happened, as the module it happened in tells it.

@@ -34,6 +34,8 @@ pub struct Tx<'a> {
     pub(super) seq: i64,
     pub(super) appended: Events,
     pub(super) written: bool,
+    /// All of this is going to be taken back.
+    pub(super) pretending: bool,
     /// What was noted in transactions that were committed, and in this one.
     pub(super) known: &'a HashSet<Topic>,
     pub(super) noted: Vec<Topic>,
@@ -46,6 +48,8 @@ pub struct Tx<'a> {
 pub struct Receipt {
     event: Arc<Event>,
     interest: Interest,
+    /// It was taken back: nobody will find an event of this id.
+    pretended: bool,
 }
 
 impl PartialSchema for Receipt {
@@ -83,8 +87,13 @@ impl Serialize for Receipt {
                 serializer.collect_seq(self.0.iter().map(Topic::as_str))
             }
         }
-        let mut receipt = serializer.serialize_struct("Receipt", 3)?;
-        receipt.serialize_field("id", self.event.id())?;
+        let mut receipt = serializer.serialize_struct("Receipt", 4)?;
+        if self.pretended {
+            receipt.serialize_field("id", &None::<&str>)?;
+            receipt.serialize_field("type", self.event.kind)?;
+        } else {
+            receipt.serialize_field("id", self.event.id())?;
+        }
         receipt.serialize_field("topics", &Names(&self.event.topics))?;
         receipt.serialize_field("subscribers", &self.interest.count(&self.event.topics))?;
         receipt.end()
@@ -163,7 +172,7 @@ impl Tx<'_> {
         let event = Event::encode(self.epoch, self.seq, self.now, kind, topics, &data);
         let event = Arc::new(event);
         self.appended.push(event.clone());
-        Ok(Receipt { event, interest: self.interest.clone() })
+        Ok(Receipt { event, interest: self.interest.clone(), pretended: self.pretending })
     }
 
     /// Whether `topic` was noted in a transaction that was committed. The
@@ -200,7 +209,33 @@ impl Tx<'_> {
         }
     }
 
-    /// The same for work that refuses before it writes anything or not at all,
+    /// Does `work` and takes all of it back: what it came to, and what it would
+    /// have told. Nothing of it is left to spoil the transaction for others.
+    pub fn pretend<T>(
+        &mut self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<(T, Vec<Receipt>)> {
+        let (seq, appended, noted) = (self.seq, self.appended.len(), self.noted.len());
+        let (written, pretending) = (self.written, self.pretending);
+        Savepoint {}.run(self.conn)?;
+        self.pretending = true;
+        let outcome = work(self);
+        self.pretending = pretending;
+        if let Err(Error::Db(err)) = outcome {
+            return Err(Error::Db(err));
+        }
+        let back = "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt";
+        self.conn.batch_execute(back).map_err(db::Error::from)?;
+        self.seq = seq;
+        self.written = written;
+        self.noted.truncate(noted);
+        let told = self.appended.split_off(appended.min(self.appended.len()));
+        let interest = self.interest;
+        let receipt = |event| Receipt { event, interest: interest.clone(), pretended: true };
+        outcome.map(|done| (done, told.into_iter().map(receipt).collect()))
+    }
+
+    /// [`attempt`](Tx::attempt) for work that refuses before it writes anything or not at all,
     /// so that there is nothing to take back. If it does refuse later, all of
     /// the transaction's work is refused with it.
     pub fn consider<T>(

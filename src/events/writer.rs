@@ -244,6 +244,7 @@ impl Writer {
                 seq,
                 appended: Events::new(),
                 written: false,
+                pretending: false,
                 known,
                 noted: Vec::new(),
             };

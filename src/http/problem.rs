@@ -236,6 +236,7 @@ impl From<Refusal> for Problem {
             Class::Forbidden => 403,
             Class::NotFound => 404,
             Class::Conflict => 409,
+            Class::Stale => 412,
             Class::Invalid => 422,
         };
         let problem = Problem {
@@ -245,6 +246,10 @@ impl From<Refusal> for Problem {
         };
         match refusal.class {
             Class::Unauthorized => problem.header("WWW-Authenticate", "Bearer realm=\"teawire\""),
+            Class::Stale => match problem.more.get("version").and_then(Value::as_i64) {
+                Some(version) => problem.header("ETag", format!("\"{version}\"")),
+                None => problem,
+            },
             _ => problem,
         }
     }

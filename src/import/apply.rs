@@ -133,7 +133,7 @@ impl Change {
             None => None,
             Some(text) => {
                 let price = Price::parse("clearance_price", &text)?;
-                Some(NewClearance { price, starts_at: None, ends_at })
+                Some(NewClearance { price, starts_at: None, ends_at, confirmed: false })
             }
         };
         Ok(Change { line, product, price, stock, clearance, observed_at, cells })
@@ -185,7 +185,7 @@ impl Change {
     }
 
     fn terms(&self, order: &Order) -> Terms {
-        let (confirmed, observed_at) = (order.confirmed, self.observed_at);
+        let (confirmed, observed_at) = (order.consent.confirmed, self.observed_at);
         Terms { confirmed, observed_at, source: "import" }
     }
 
@@ -221,7 +221,7 @@ impl Change {
                     });
                 }
                 let details = new.check(tx.now())?;
-                let listed = listings::replace(tx, &order.writer, &details, order.confirmed)?;
+                let listed = listings::replace(tx, &order.writer, &details, order.consent)?;
                 changed |= listed.receipt.is_some();
                 listed.product
             }
@@ -237,11 +237,14 @@ impl Change {
             product = set.product;
         }
         if let Some(change) = self.stock {
-            let set = stock::set_on(tx, &order.writer, product, change, None)?;
+            let terms = stock::Terms { note: None, forced: order.consent.forced };
+            let set = stock::set_on(tx, &order.writer, product, change, &terms)?;
             changed |= set.receipt.is_some();
         }
         if let Some(new) = &self.clearance {
-            changed |= clearance::put(tx, &order.writer, &self.product, new)?.changed;
+            let new = NewClearance { confirmed: order.consent.confirmed, ..new.clone() };
+            let put = clearance::put(tx, &order.writer, &self.product, &new);
+            changed |= put.map_err(as_column)?.changed;
         }
         Ok(changed)
     }
@@ -283,6 +286,21 @@ impl Change {
             }
         }
         base
+    }
+}
+
+/// Names the column that is to blame, where a clearance is.
+fn as_column(err: events::Error) -> events::Error {
+    match err {
+        events::Error::Refused(refusal) => {
+            let field = refusal.field.map(|field| match &*field {
+                "price" => "clearance_price".to_owned(),
+                "ends_at" => "clearance_ends".to_owned(),
+                _ => field,
+            });
+            events::Error::Refused(Refusal { field, ..refusal })
+        }
+        err => err,
     }
 }
 

@@ -133,6 +133,14 @@ impl Field {
     }
 }
 
+impl Field {
+    /// Its name in Chinese, as most merchants write it.
+    pub fn chinese(self) -> &'static str {
+        let column = COLUMNS.iter().find(|(field, ..)| *field == self);
+        column.and_then(|(_, _, others)| others.first()).copied().unwrap_or(self.name())
+    }
+}
+
 /// The text is the name of no field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no field has this name")]

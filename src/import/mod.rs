@@ -17,10 +17,12 @@ mod values;
 pub use report::Report;
 pub use routes::routes;
 pub use sheet::{Field, Format, RowError, Sheet, SheetError, open};
+pub use table::GUARDED;
 
 use crate::auth::Writer;
 use crate::db;
 use crate::events::{self, Publisher, Tx};
+use crate::listings::Consent;
 use crate::refusal::{Class, Refusal};
 use crate::writes::{Answer, Once};
 use apply::{Change, Offers};
@@ -47,10 +49,12 @@ pub struct Order {
     pub format: Format,
     /// All rows or none.
     pub atomic: bool,
-    /// Price moves by more than half are meant.
-    pub confirmed: bool,
+    /// What is said to be meant.
+    pub consent: Consent,
     /// Reasons are told in Chinese.
     pub chinese: bool,
+    /// Nothing of it is to stay: only the report is asked for.
+    pub dry_run: bool,
     /// The key it is to be done once under.
     pub once: Option<Once>,
 }
@@ -82,6 +86,7 @@ pub async fn run(
         match found {
             Some(answer) if answer.status == GOING_ON => {
                 report = Report::resume(&answer.body).unwrap_or(report);
+                report.dry_run = order.dry_run;
                 for _ in sheet.by_ref().take(report.rows) {}
             }
             Some(answer) => return Ok((answer, true)),
@@ -90,12 +95,15 @@ pub async fn run(
     }
     // What the database knows of the report, if there is a key.
     let mut kept = report.rows;
+    // Rows that are tried see what those before them would have done, and are
+    // taken back together.
+    let size = if order.dry_run { MOST_ATOMIC } else { CHUNK };
     loop {
         if gone.is_cancelled() {
             return Err(db::Error::Stopping.into());
         }
-        let chunk: Vec<_> = sheet.by_ref().take(CHUNK).map(Change::read).collect();
-        let last = chunk.len() < CHUNK;
+        let chunk: Vec<_> = sheet.by_ref().take(size).map(Change::read).collect();
+        let last = chunk.len() < size;
         if !last && chunk.iter().all(Result::is_err) {
             // Nothing in it for the database, and others want to write.
             for change in chunk {
@@ -123,8 +131,14 @@ pub async fn run(
             }
             Ok(report)
         };
-        report = publisher.commit(work).await?;
-        kept = report.rows;
+        if order.dry_run {
+            let tried = publisher.commit(move |tx| Ok(tx.pretend(&work)?.0)).await?;
+            // What is tried next sees nothing of this.
+            report = Report { exact: Some(last && tried.exact.is_none()), ..tried };
+        } else {
+            report = publisher.commit(work).await?;
+            kept = report.rows;
+        }
         if last {
             return Ok((report.answer()?, false));
         }
@@ -151,12 +165,26 @@ async fn run_atomic(
     let commit = publisher.commit(move |tx| {
         let work = |tx: &mut Tx<'_>| apply_all(tx, &changes, &order, report.clone());
         match &order.once {
+            once if order.dry_run => pretend_all(tx, once.as_ref(), work),
             Some(once) => once.perform(tx, work),
             None => Ok((Ok(work(tx)?), false)),
         }
     });
     let (outcome, replayed) = commit.await?;
     Ok((outcome?, replayed))
+}
+
+/// Applies all and takes it back. The report says itself that it was a dry run.
+fn pretend_all(
+    tx: &mut Tx<'_>,
+    once: Option<&Once>,
+    work: impl Fn(&mut Tx<'_>) -> events::Result<Answer>,
+) -> events::Result<(Result<Answer, Refusal>, bool)> {
+    let tried = tx.pretend(|tx| match once {
+        Some(once) => once.perform(tx, &work),
+        None => Ok((Ok(work(tx)?), false)),
+    });
+    Ok(tried?.0)
 }
 
 fn apply_all(

@@ -19,6 +19,12 @@ pub struct Report {
     pub unchanged: usize,
     /// Rows that were refused.
     pub failed: usize,
+    /// Nothing of it stays: what is applied would be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// In a dry run, whether every row saw what all rows before it would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<bool>,
     /// `partial` or `atomic`.
     pub mode: String,
     /// What the file was written in.
@@ -40,6 +46,8 @@ impl Report {
             applied: 0,
             unchanged: 0,
             failed: 0,
+            dry_run: order.dry_run,
+            exact: (order.dry_run && order.atomic).then_some(true),
             mode: if order.atomic { "atomic" } else { "partial" }.to_owned(),
             encoding: sheet.encoding.to_owned(),
             format: sheet.format.name().to_owned(),

@@ -1,5 +1,6 @@
 use super::{Format, Order, run};
 use crate::http::{Problem, prefers_chinese, resource};
+use crate::listings::Consent;
 use crate::writes::{Write, respond};
 use actix_web::HttpResponse;
 use actix_web::http::Method;
@@ -36,7 +37,9 @@ async fn import(name: Option<&str>, mut write: Write) -> Result<HttpResponse, Pr
     let mut params = std::mem::take(&mut write.params);
     let atomic = params.take_one_of("mode", &["partial", "atomic"])? == Some("atomic");
     let confirmed = params.take_flag("confirm")?;
+    let consent = Consent { confirmed, forced: params.take_flag("force")? };
     params.finish()?;
+    write.require_no_if_match()?;
     let kind = write.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let format = name
         .and_then(Format::from_file_name)
@@ -50,7 +53,8 @@ async fn import(name: Option<&str>, mut write: Write) -> Result<HttpResponse, Pr
         bytes: write.bytes.clone(),
         format,
         atomic,
-        confirmed,
+        consent,
+        dry_run: write.dry_run,
         chinese: prefers_chinese(write.headers()),
         once: write.once.clone(),
     };
@@ -67,5 +71,8 @@ async fn import(name: Option<&str>, mut write: Write) -> Result<HttpResponse, Pr
         let job = tokio::task::spawn_blocking(run);
         job.await.map_err(|err| Problem::internal(&err))??
     };
+    if answer.status < 400 {
+        write.heard().await?;
+    }
     Ok(respond(&answer, replayed))
 }

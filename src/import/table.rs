@@ -175,10 +175,17 @@ fn assign(separator: &'static str, header: &Record<'_>) -> Result<Columns, Sheet
     Ok(Columns { separator, fields, ignored })
 }
 
+/// What a spreadsheet takes for the beginning of a formula, wide or narrow, and
+/// so has an apostrophe in front of it in an export. The apostrophe is among
+/// them, so that taking one away always gives back what was there before.
+pub const GUARDED: &[char] = &['=', '+', '-', '@', '\t', '\r', '\'', '＝', '＋', '－', '＠'];
+
 /// What Excel would show for `="0012"`, by which programs save leading zeros.
 fn as_shown(cell: &str) -> &str {
     let formula = cell.trim().strip_prefix("=\"").and_then(|text| text.strip_suffix('"'));
-    formula.unwrap_or(cell)
+    let text = formula.unwrap_or(cell);
+    // What an export puts in front of what a spreadsheet would take for a formula.
+    text.strip_prefix('\'').filter(|rest| rest.starts_with(GUARDED)).unwrap_or(text)
 }
 
 fn unclosed_quote() -> Fault {

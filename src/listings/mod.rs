@@ -27,6 +27,15 @@ pub struct Listed {
     pub created: bool,
 }
 
+/// What somebody who describes a product anew says to be meant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Consent {
+    /// A move of the price by more than half.
+    pub confirmed: bool,
+    /// A stock below what is reserved.
+    pub forced: bool,
+}
+
 /// Lists a new product.
 ///
 /// # Errors
@@ -90,8 +99,9 @@ pub fn replace(
     tx: &mut Tx<'_>,
     writer: &Writer,
     details: &Details,
-    confirmed: bool,
+    consent: Consent,
 ) -> events::Result<Listed> {
+    let Consent { confirmed, forced } = consent;
     let Some(old) = store::find(tx.read(), &details.product.id)? else {
         return create(tx, writer, details);
     };
@@ -118,6 +128,22 @@ pub fn replace(
             "the stock was counted in another unit; say how many there are of this one",
             "库存计量单位已改变，请同时给出新库存",
         )
+        .into());
+    }
+    if old.reserved > 0 && counts(&old) != counts(&details.product) {
+        return Err(Refusal {
+            field: Some("unit".to_owned()),
+            ..Refusal::new(
+                Class::Conflict,
+                "stock_reserved",
+                format!(
+                    "{} are reserved, counted in the old unit; release them first",
+                    old.reserved
+                ),
+                format!("有 {} 已按原单位预留，请先释放", old.reserved),
+            )
+            .with("reserved", old.reserved)
+        }
         .into());
     }
     // What was asked for another unit is no price of this one.
@@ -157,7 +183,8 @@ pub fn replace(
         receipt = receipt.or(set.receipt);
     }
     if let Some(quantity) = details.stock {
-        let set = stock::set_on(tx, writer, product, Move::To(quantity), None)?;
+        let terms = stock::Terms { note: None, forced };
+        let set = stock::set_on(tx, writer, product, Move::To(quantity), &terms)?;
         product = set.product;
         receipt = receipt.or(set.receipt);
     }

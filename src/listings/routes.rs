@@ -1,8 +1,9 @@
-use crate::catalogue::{NewProduct, get_products};
+use super::Consent;
+use crate::catalogue::{self, NewProduct, get_products};
 use crate::http::{Problem, resource};
 use crate::prices::history::get_product;
 use crate::refusal::Refusal;
-use crate::writes::{Answer, Write, receipt};
+use crate::writes::{Answer, Write, receipt, stale};
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use actix_web::web::{self, Path, ServiceConfig};
@@ -46,6 +47,7 @@ async fn put_product(id: Path<String>, mut write: Write) -> Result<HttpResponse,
     let mut new: NewProduct = write.body()?;
     let mut params = std::mem::take(&mut write.params);
     let confirmed = params.take_flag("confirm")?;
+    let consent = Consent { confirmed, forced: params.take_flag("force")? };
     params.finish()?;
     let id = id.into_inner();
     if new.id.as_ref().is_some_and(|named| *named != id) {
@@ -59,9 +61,15 @@ async fn put_product(id: Path<String>, mut write: Write) -> Result<HttpResponse,
     }
     new.id = Some(id);
     let details = new.check(0)?;
+    let believed = write.take_if_match();
     write
         .perform(1, move |tx| {
-            let listed = super::replace(tx, &writer, &details, confirmed)?;
+            let id = &details.product.id;
+            if believed.is_some() && catalogue::store::offer(tx.read(), id)?.is_none() {
+                return Err(stale(None).into());
+            }
+            catalogue::require_version(tx, &writer, id, believed.as_ref())?;
+            let listed = super::replace(tx, &writer, &details, consent)?;
             let reduced = crate::catalogue::store::clearance(tx.read(), &listed.product.id)?;
             let body = json!({
                 "product": listed.product.json(reduced.as_ref()),
@@ -78,8 +86,10 @@ async fn delete_product(id: Path<String>, mut write: Write) -> Result<HttpRespon
     let writer = write.writer()?;
     std::mem::take(&mut write.params).finish()?;
     let id = id.into_inner();
+    let believed = write.take_if_match();
     write
         .perform(1, move |tx| {
+            catalogue::require_version(tx, &writer, &id, believed.as_ref())?;
             let listed = super::withdraw(tx, &writer, &id)?;
             Ok(Answer::ok(&json!({
                 "product": listed.product.json(None),

@@ -62,8 +62,10 @@ async fn put_price(id: Path<String>, mut write: Write) -> Result<HttpResponse, P
     let correction =
         (body.correction == Some(true)).then(|| Correction { terms: terms.clone(), note });
     let id = id.into_inner();
+    let believed = write.take_if_match();
     write
         .perform(1, move |tx| {
+            catalogue::require_version(tx, &writer, &id, believed.as_ref())?;
             let (from, set) = match &correction {
                 Some(correction) => {
                     let product = catalogue::owned(tx, &writer, &id, false)?;

@@ -1,3 +1,4 @@
+use super::Level;
 use crate::catalogue::{Heading, Product};
 use crate::events::{Fact, Topic};
 use serde::Serialize;
@@ -19,17 +20,15 @@ pub struct StockChanged {
     pub available_from: Option<i64>,
     /// What is counted: `gram` or `piece`.
     pub stock_unit: &'static str,
+    /// `set`, `moved`, `reserved`, `released`, `expired` or `sold`.
+    pub reason: &'static str,
     pub note: Option<String>,
 }
 
 impl StockChanged {
-    /// The change of `product` to `quantity`, `reserved` of it.
-    pub fn new(
-        product: &Product,
-        quantity: i64,
-        reserved: i64,
-        note: Option<&str>,
-    ) -> StockChanged {
+    /// The change of `product` to `level`.
+    pub fn new(product: &Product, level: Level<'_>) -> StockChanged {
+        let Level { quantity, reserved, reason, note } = level;
         StockChanged {
             heading: product.heading(),
             quantity,
@@ -39,6 +38,7 @@ impl StockChanged {
             available: (quantity - reserved).max(0),
             available_from: product.available(),
             stock_unit: product.stock_unit(),
+            reason,
             note: note.map(str::to_owned),
         }
     }

@@ -2,16 +2,28 @@
 
 mod change;
 mod routes;
+mod shelf;
 mod store;
 
 pub use change::StockChanged;
 pub use routes::routes;
+pub use shelf::Shelf;
 
 use crate::auth::Writer;
 use crate::catalogue::{self, MOST_STOCK, Product};
 use crate::clearance;
+use crate::clock::business_day_number;
 use crate::events::{self, Receipt, Tx};
-use crate::refusal::Refusal;
+use crate::refusal::{Class, Refusal};
+use serde::Deserialize;
+
+/// `[stock]` in the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Stock is low at so many units or fewer, unless its merchant says otherwise.
+    pub low_units: i64,
+}
 
 /// What is said of a stock, in grams or pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +32,28 @@ pub enum Move {
     To(i64),
     /// So much came in or, below zero, went out.
     By(i64),
+}
+
+/// What is said of a change besides the change.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Told with it.
+    pub note: Option<String>,
+    /// Less than what is reserved is meant.
+    pub forced: bool,
+}
+
+/// What a stock is to be, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Level<'a> {
+    /// On hand.
+    pub quantity: i64,
+    /// Promised of it.
+    pub reserved: i64,
+    /// `set`, `moved`, `reserved`, `released`, `expired` or `sold`.
+    pub reason: &'static str,
+    /// Told with it.
+    pub note: Option<&'a str>,
 }
 
 /// What became of a stock.
@@ -36,46 +70,88 @@ pub struct Set {
 ///
 /// # Errors
 /// As [`catalogue::owned`]; `stock_below_zero`, `stock_unknown`,
-/// `out_of_range`.
+/// `stock_below_reserved`, `out_of_range`.
 pub fn set(
     tx: &mut Tx<'_>,
     writer: &Writer,
     id: &str,
     change: Move,
-    note: Option<&str>,
+    terms: &Terms,
 ) -> events::Result<Set> {
     let product = catalogue::owned(tx, writer, id, false)?;
-    set_on(tx, writer, product, change, note)
+    set_on(tx, writer, product, change, terms)
 }
 
 /// The same for a product that was looked up already.
 pub fn set_on(
     tx: &mut Tx<'_>,
     writer: &Writer,
-    mut product: Product,
+    product: Product,
     change: Move,
-    note: Option<&str>,
+    terms: &Terms,
 ) -> events::Result<Set> {
-    let from = product.stock;
     let quantity = after(&product, change)?;
-    if from == Some(quantity) {
+    if product.stock == Some(quantity) {
         return Ok(Set { product, receipt: None });
     }
+    let reserved = product.reserved;
+    // A stock that was forced below its promises may rise towards them.
+    let falls = product.stock.is_none_or(|stock| quantity < stock);
+    if quantity < reserved && falls && !terms.forced {
+        return Err(below_reserved(quantity, reserved).into());
+    }
+    let reason = if matches!(change, Move::To(_)) { "set" } else { "moved" };
+    let level = Level { quantity, reserved, reason, note: terms.note.as_deref() };
+    level_on(tx, &writer.actor, product, level)
+}
+
+/// Makes `level` the stock of `product`, whoever said so, and tells it.
+pub fn level_on(
+    tx: &mut Tx<'_>,
+    actor: &str,
+    mut product: Product,
+    level: Level<'_>,
+) -> events::Result<Set> {
     let now = tx.now();
     let seq = tx.next_seq();
-    let receipt = tx.append(&StockChanged::new(&product, quantity, product.reserved, note))?;
-    catalogue::store::set_stock(tx.write(), &product.id, quantity, now)?;
-    let delta = from.map(|from| quantity - from);
-    let (id, actor) = (&*product.id, &*writer.actor);
-    store::Tick { seq, product: id, quantity, delta, received_at: now, actor }.run(tx.write())?;
+    let from = product.stock;
+    let Level { quantity, reserved, .. } = level;
+    let receipt = tx.append(&StockChanged::new(&product, level))?;
+    let set = store::SetStock { quantity, reserved, at: now, now, product: &product.id };
+    set.run(tx.write())?;
+    if from != Some(quantity) {
+        let delta = from.map(|from| quantity - from);
+        let id = &*product.id;
+        store::Tick { seq, product: id, quantity, delta, received_at: now, actor }
+            .run(tx.write())?;
+        if let Some(out) = delta.filter(|delta| *delta < 0) {
+            store::add_outflow(tx.write(), id, business_day_number(now), -out)?;
+        }
+    }
     product.stock = Some(quantity);
+    product.reserved = reserved;
     product.stock_at = Some(now);
     product.version += 1;
-    if quantity == 0 {
+    product.updated = now;
+    if product.available() == Some(0) {
         clearance::end_if_any(tx, &product, "sold_out")?;
         product = catalogue::store::find(tx.read(), &product.id)?.unwrap_or(product);
     }
     Ok(Set { product, receipt: Some(receipt) })
+}
+
+fn below_reserved(quantity: i64, reserved: i64) -> Refusal {
+    Refusal {
+        field: Some("quantity".to_owned()),
+        ..Refusal::new(
+            Class::Conflict,
+            "stock_below_reserved",
+            format!("{reserved} are reserved, and {quantity} would not do for them; release some, or repeat it with ?force=true if it is so"),
+            format!("已预留 {reserved}，库存 {quantity} 不足以兑现；请先释放预留，或确认属实后加 ?force=true 重试"),
+        )
+        .with("quantity", quantity)
+        .with("reserved", reserved)
+    }
 }
 
 /// Keeps the first stock of a product that was just listed at position `seq`.

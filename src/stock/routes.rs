@@ -1,12 +1,16 @@
-use super::Move;
-use crate::catalogue::clean_opt;
-use crate::http::{Problem, resource};
+use super::{Config, Move, Shelf, Terms, store};
+use crate::auth::Caller;
+use crate::catalogue::{self, MOST_STOCK, clean_opt, within};
+use crate::clock::{Clock, business_day_number};
+use crate::db::{self, Db};
+use crate::http::{Params, Problem, resource};
 use crate::writes::{Answer, Write, receipt};
-use actix_web::HttpResponse;
 use actix_web::http::Method;
-use actix_web::web::{self, Path, ServiceConfig};
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::HashMap;
 
 /// `/v1/products/{id}/stock`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -14,6 +18,75 @@ pub fn routes(service: &mut ServiceConfig) {
         "/v1/products/{id}/stock",
         [(Method::PUT, || web::to(put_stock)), (Method::POST, || web::to(post_stock))],
     ));
+    service
+        .service(resource("/v1/me/stock", [(Method::GET, || web::to(get_shelves))]))
+        .service(resource("/v1/me/stock/{id}", [(Method::PUT, || web::to(put_low))]));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Low {
+    low_stock: Option<i64>,
+}
+
+/// `PUT /v1/me/stock/{id}`: from where on the stock of a product is low; null
+/// for the default. Nobody else is told.
+async fn put_low(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
+    let writer = write.writer()?;
+    let Low { low_stock } = write.body()?;
+    std::mem::take(&mut write.params).finish()?;
+    within("low_stock", low_stock, 1, MOST_STOCK)?;
+    let id = id.into_inner();
+    write
+        .perform(1, move |tx| {
+            catalogue::owned(tx, &writer, &id, true)?;
+            store::set_low(tx.write(), &id, low_stock)?;
+            Ok(Answer::ok(&json!({ "product": id, "low_stock": low_stock })))
+        })
+        .await
+}
+
+/// `GET /v1/me/stock`: a merchant's products, the shortest first.
+async fn get_shelves(
+    request: HttpRequest,
+    caller: Caller,
+    config: Data<Config>,
+    clock: Data<Clock>,
+    db: Data<Db>,
+) -> Result<HttpResponse, Problem> {
+    let mut params = Params::parse(request.query_string());
+    let merchant = catalogue::whose(&caller.writer()?, params.take("merchant")?)?;
+    let low = params.take_flag("low")?;
+    let days = params.take_number("days", 1, 90)?.unwrap_or(30);
+    let limit = params.take_number("limit", 1, 200)?.unwrap_or(50);
+    let after = params.take("after")?.map(|text| Shelf::parse_place(&text)).transpose()?;
+    params.finish()?;
+    let low_units = config.low_units;
+    let wanted = store::Wanted { merchant, low, low_units, after, limit: limit + 1 };
+    // Today counts, and is not over yet.
+    let since = business_day_number(clock.now()) - days;
+    let read = move |conn: &mut db::Conn| {
+        let mut shelves = store::shelves(conn, &wanted)?;
+        let more = shelves.len() as i64 > limit;
+        shelves.truncate(limit as usize);
+        let ids = shelves.iter().map(|shelf| shelf.id.clone()).collect();
+        let mut out = HashMap::<String, i64>::new();
+        for (product, quantity) in store::outflow(conn, ids, since)? {
+            *out.entry(product).or_default() += quantity;
+        }
+        Ok::<_, db::Error>((shelves, more, out))
+    };
+    let (shelves, more, out) = db.read(read).await?;
+    let next = if more { shelves.last().map(Shelf::place) } else { None };
+    let products: Vec<Value> = shelves
+        .iter()
+        .map(|shelf| shelf.json(out.get(&shelf.id).copied().unwrap_or(0), days))
+        .collect();
+    let body = json!({ "products": products, "days": days, "next": next });
+    Ok(HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header(("Cache-Control", "no-store"))
+        .body(format!("{body}\n")))
 }
 
 #[derive(Deserialize)]
@@ -49,14 +122,23 @@ async fn change(
     note: Option<String>,
 ) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
-    std::mem::take(&mut write.params).finish()?;
-    let note = clean_opt("note", note.as_deref(), 200)?;
+    let mut params = std::mem::take(&mut write.params);
+    let forced = params.take_flag("force")?;
+    params.finish()?;
+    let terms = Terms { note: clean_opt("note", note.as_deref(), 200)?, forced };
+    let believed = write.take_if_match();
     write
         .perform(1, move |tx| {
-            let set = super::set(tx, &writer, &id, change, note.as_deref())?;
+            catalogue::require_version(tx, &writer, &id, believed.as_ref())?;
+            let product = catalogue::owned(tx, &writer, &id, false)?;
+            let from = product.stock;
+            let set = super::set_on(tx, &writer, product, change, &terms)?;
             Ok(Answer::ok(&json!({
                 "product": set.product.id,
                 "quantity": set.product.stock,
+                "from": from,
+                "reserved": set.product.reserved,
+                "available": set.product.available(),
                 "stock_unit": set.product.stock_unit(),
                 "changed": set.receipt.is_some(),
                 "version": set.product.version,

@@ -1,6 +1,7 @@
-use super::{Answer, Once};
+use super::{Answer, IfMatch, Once, pretend};
 use crate::auth::{Caller, Writer};
 use crate::events::{self, Publisher, Tx};
+use crate::feeds::Feeds;
 use crate::http::{Config, Params, Problem, read_body, read_form_or_json};
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -38,9 +39,16 @@ pub struct Write {
     pub bytes: Bytes,
     /// The key it is to be done once under.
     pub once: Option<Once>,
+    /// Whether it is to be taken back again: only what would happen is asked.
+    pub dry_run: bool,
+    if_match: Option<IfMatch>,
     request: HttpRequest,
     publisher: Data<Publisher>,
     limits: Data<Limits>,
+    feeds: Data<Feeds>,
+    /// Whether it shows that the caller's shop is alive; what a merchant does
+    /// for themselves does not.
+    of_the_trade: bool,
     /// A large import holds megabytes, so there are few at once.
     slot: Option<OwnedSemaphorePermit>,
 }
@@ -75,7 +83,8 @@ impl FromRequest for UserWrite {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let may = |caller: &Caller| caller.user().map(|_| ());
-            let write = read(&request, &mut payload, may).await?;
+            let mut write = read(&request, &mut payload, may).await?;
+            write.of_the_trade = false;
             let user = write.caller.user()?.to_owned();
             Ok(UserWrite { user, write })
         })
@@ -90,12 +99,13 @@ async fn read(
     let missing = || Problem::internal(&std::io::Error::other("the app is not whole"));
     let config = request.app_data::<Data<Config>>().cloned().ok_or_else(missing)?;
     let publisher = request.app_data::<Data<Publisher>>().cloned().ok_or_else(missing)?;
+    let feeds = request.app_data::<Data<Feeds>>().cloned().ok_or_else(missing)?;
     let limits = request.app_data::<Data<Limits>>().cloned().ok_or_else(missing)?;
     let known = Caller::from_request(request, &mut Payload::None).await;
     let caller = known.map_err(|problem| problem.hang_up_on(payload))?;
     // Before the body, which may be large: whoever may not write sends none.
-    let refused = |refusal: Refusal| Problem::from(refusal).hang_up_on(payload);
-    may(&caller).map_err(refused)?;
+    let mut refused = |refusal: Refusal| Problem::from(refusal).hang_up_on(payload);
+    may(&caller).map_err(&mut refused)?;
     let import = request.path().starts_with("/v1/import");
     let allowance = if import { config.import() } else { config.body() };
     let length =
@@ -105,6 +115,12 @@ async fn read(
         true => Some(limits.import_slot()?),
         false => None,
     };
+    let mut params = Params::parse(request.query_string());
+    let dry_run = params.take_flag("dry_run").map_err(&mut refused)?;
+    let tags = request.headers().get_all("if-match");
+    // What is not ASCII is no version: it need not be told apart.
+    let tags = tags.map(|line| line.to_str().unwrap_or("\u{7f}"));
+    let if_match = IfMatch::parse(tags).map_err(&mut refused)?;
     let bytes = read_body(request.headers(), payload, allowance).await?;
     let once = match request.headers().get("idempotency-key") {
         None => None,
@@ -121,8 +137,15 @@ async fn read(
                 )
             })?;
             let mut hash = Sha256::new();
-            for part in [request.method().as_str(), request.path(), request.query_string()] {
+            // A dry run asks what the same request would come to without it.
+            let query = request.query_string().split('&');
+            let query: Vec<&str> = query.filter(|part| !part.starts_with("dry_run=")).collect();
+            for part in [request.method().as_str(), request.path(), &query.join("&")] {
                 hash.update(part.as_bytes());
+                hash.update([0]);
+            }
+            if let Some(if_match) = &if_match {
+                hash.update(format!("{if_match:?}"));
                 hash.update([0]);
             }
             hash.update(&bytes);
@@ -131,13 +154,17 @@ async fn read(
         }
     };
     Ok(Write {
-        params: Params::parse(request.query_string()),
+        params,
+        dry_run,
+        if_match,
         request: request.clone(),
         caller,
         bytes,
         once,
         publisher,
         limits,
+        feeds,
+        of_the_trade: true,
         slot,
     })
 }
@@ -156,6 +183,42 @@ impl Write {
     /// The caller as somebody who writes products.
     pub fn writer(&self) -> Result<Writer, Problem> {
         Ok(self.caller.writer()?)
+    }
+
+    /// The version that the caller believes to change. Whoever does not ask
+    /// must not be sent one: see [`Write::perform`].
+    pub fn take_if_match(&mut self) -> Option<IfMatch> {
+        self.if_match.take()
+    }
+
+    /// Refuses an `If-Match` that nobody looks at: whoever sent it would
+    /// believe to be safe.
+    ///
+    /// # Errors
+    /// `if_match_not_here`.
+    pub fn require_no_if_match(&self) -> Result<(), Refusal> {
+        match self.if_match {
+            None => Ok(()),
+            Some(_) => Err(Refusal::invalid(
+                "If-Match",
+                "if_match_not_here",
+                "nothing here has a version; If-Match goes with a product, its price, stock or clearance",
+                "此处没有版本；If-Match 只用于商品及其价格、库存、清仓",
+            )),
+        }
+    }
+
+    /// The merchant who is heard of by this.
+    fn merchant(&self) -> Option<String> {
+        self.caller.writer().ok().filter(|_| self.of_the_trade)?.merchant
+    }
+
+    /// Notes that the caller was heard of, for what takes more than one
+    /// transaction.
+    pub async fn heard(&self) -> events::Result<()> {
+        let Some(merchant) = self.merchant().filter(|_| !self.dry_run) else { return Ok(()) };
+        let feeds = self.feeds.clone();
+        self.publisher.commit(move |tx| feeds.heard(tx, &merchant)).await
     }
 
     /// The publisher, for what takes more than one transaction.
@@ -178,13 +241,24 @@ impl Write {
     pub async fn perform(
         self,
         cost: u32,
-        mut work: impl FnMut(&mut Tx<'_>) -> events::Result<Answer> + Send + 'static,
+        work: impl FnMut(&mut Tx<'_>) -> events::Result<Answer> + Send + 'static,
     ) -> Result<HttpResponse, Problem> {
+        self.require_no_if_match()?;
         let standing = self.limits.writes.check(self.caller.actor(), cost)?;
-        let once = self.once.clone();
+        let (once, dry_run) = (self.once.clone(), self.dry_run);
+        let (feeds, merchant) = (self.feeds.clone(), self.merchant());
+        let mut asked = work;
+        let mut work = move |tx: &mut Tx<'_>| {
+            let answer = asked(tx)?;
+            if let Some(merchant) = merchant.as_deref().filter(|_| !dry_run) {
+                feeds.heard(tx, merchant)?;
+            }
+            Ok(answer)
+        };
         let (outcome, replayed) = self
             .publisher
             .commit(move |tx| match &once {
+                once if dry_run => pretend(tx, once.as_ref(), &mut work),
                 None => Ok((Ok(work(tx)?), false)),
                 Some(once) => once.perform(tx, &mut work),
             })

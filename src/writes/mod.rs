@@ -5,9 +5,11 @@
 //! what was done is not done twice, whatever broke in between.
 
 mod extract;
+mod if_match;
 mod store;
 
 pub use extract::{UserWrite, Write, respond};
+pub use if_match::{IfMatch, stale};
 
 use crate::clock::Millis;
 use crate::db::{self, Conn};
@@ -51,6 +53,40 @@ impl Answer {
     pub fn created(body: &impl Serialize) -> Answer {
         Answer::new(201, body)
     }
+}
+
+/// How many events a dry run names one by one.
+const NAMED: usize = 100;
+
+/// Does `work`, says what came of it and takes all of it back: no row, no
+/// position in the log, no key is used up. What is answered is what would have
+/// been, `dry_run` in front, with the events that would have been told.
+///
+/// # Errors
+/// What `work` would have been refused with.
+pub fn pretend(
+    tx: &mut Tx<'_>,
+    once: Option<&Once>,
+    mut work: impl FnMut(&mut Tx<'_>) -> events::Result<Answer>,
+) -> events::Result<(Result<Answer, Refusal>, bool)> {
+    let (outcome, told) = tx.pretend(|tx| match once {
+        None => Ok((Ok(work(tx)?), false)),
+        Some(once) => once.perform(tx, &mut work),
+    })?;
+    let (answer, replayed) = outcome;
+    let dry = |answer: Answer| {
+        // Nothing is created, so 201 would be a lie.
+        let status = if answer.status == 201 { 200 } else { answer.status };
+        let mut body = serde_json::Map::from_iter([("dry_run".to_owned(), json!(true))]);
+        if let Ok(Value::Object(members)) = serde_json::from_str(&answer.body) {
+            body.extend(members);
+        }
+        let named: Vec<&Receipt> = told.iter().take(NAMED).collect();
+        body.insert("would_tell".to_owned(), json!(named));
+        body.insert("would_tell_omitted".to_owned(), json!(told.len() - named.len()));
+        Answer::new(status, &body)
+    };
+    Ok((answer.map(dry), replayed))
 }
 
 /// A receipt as it is answered; null where nothing was told.

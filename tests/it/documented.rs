@@ -88,6 +88,12 @@ async fn a_busy_day(service: &Service) {
     service.put(&merchant, "/v1/products/cake", again).await.ok();
     service.delete(&merchant, "/v1/products/cake/clearance").await.ok();
     service.delete(&merchant, "/v1/products/cake").await.ok();
+    service.put(&merchant, "/v1/me/feed", json!({ "cadence_minutes": 60 })).await.ok();
+    service.product("fresh").await;
+    let mut market = service.follow("market/fangcun").await;
+    service.sql("UPDATE feeds SET last_write = last_write - 7200000, due = due - 7200000");
+    assert_eq!(market.next().await.kind, "merchant.stale");
+    service.price("fresh", "101.00").await.ok();
     service.say("tea", json!({ "text": "hi" })).await.ok();
     let news =
         json!({ "topics": ["announcements"], "type": "announcement", "data": { "text": "hi" } });

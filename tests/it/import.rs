@@ -214,3 +214,37 @@ async fn a_row_that_is_refused_leaves_nothing_of_itself_among_many_that_are_good
     }
     assert_eq!(service.shown("biluochun").await, before);
 }
+
+#[tokio::test]
+async fn a_large_file_with_many_bad_rows_is_counted_exactly_and_listed_in_part() {
+    let service = three_teas().await;
+    let bad = |line: usize| line.is_multiple_of(5);
+    let mut table = String::from("product,stock\n");
+    for line in 2..=6_001 {
+        let stock = if bad(line) { "-1".to_owned() } else { line.to_string() };
+        table.push_str(&format!("longjing,{stock}\n"));
+    }
+    let wanted: Vec<usize> = (2..=6_001).filter(|line| bad(*line)).collect();
+
+    let answer = import(&service, "/v1/import?mode=atomic", CSV, table.clone()).await;
+    assert_eq!((answer.status, answer.code()), (422, "import_refused"));
+    assert_eq!(service.shown("longjing").await["stock"], Value::Null);
+    let dry = import(&service, "/v1/import?dry_run=true", CSV, table.clone()).await;
+    assert_eq!(service.shown("longjing").await["stock"], Value::Null);
+    let real = import(&service, "/v1/import", CSV, table).await;
+    assert_eq!(service.shown("longjing").await["stock"], 6_001);
+
+    assert_eq!((dry.status, real.status), (207, 207));
+    for report in [&answer.json, &dry.json, &real.json] {
+        assert_eq!((&report["rows"], &report["failed"]), (&json!(6_000), &json!(wanted.len())));
+        let listed: Vec<usize> = report["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["line"].as_u64().unwrap() as usize)
+            .collect();
+        assert_eq!(listed, wanted[..1_000]);
+        assert_eq!(report["errors_omitted"], wanted.len() - 1_000);
+    }
+    assert_eq!(real.json["applied"], 6_000 - wanted.len());
+}

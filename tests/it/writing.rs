@@ -131,6 +131,55 @@ async fn a_clearance_starts_and_ends_by_the_clock() {
 }
 
 #[tokio::test]
+async fn a_clearance_starts_and_ends_though_the_service_was_killed_in_between() {
+    let mut service = Service::start().await;
+    service.product("longjing").await;
+    let time = |seconds| jiff::Timestamp::from_second(forge::unix(seconds)).unwrap().to_string();
+    let body = json!({ "price": "80.00", "starts_at": time(1), "ends_at": time(4) });
+    clear(&service, body).await.ok();
+
+    service.kill().await;
+    service.restart().await;
+    let told = async |count: usize| {
+        let has = async || (service.whole_history("clearance").await.len() == count).then_some(());
+        service.eventually("clearance event", has).await;
+    };
+    told(1).await;
+    assert_eq!(service.shown("longjing").await["clearance"]["active"], true);
+    told(2).await;
+
+    let history = service.whole_history("clearance").await;
+    let kinds: Vec<&Value> = history.iter().map(|event| &event["type"]).collect();
+    assert_eq!(kinds, ["clearance.started", "clearance.ended"]);
+    assert_eq!(history[1]["data"]["reason"], "due");
+}
+
+#[tokio::test]
+async fn a_clearance_below_half_of_the_price_has_to_be_confirmed() {
+    let service = Service::start().await;
+    service.product("longjing").await;
+    let refused = clear(&service, json!({ "price": "49.99" })).await;
+    assert_eq!(refused.code(), "confirm_needed");
+    assert_eq!((&refused.json["from"], &refused.json["to"]), (&json!("100.00"), &json!("49.99")));
+    let path = "/v1/products/longjing/clearance?confirm=true";
+    service.put(&service.merchant("m1"), path, json!({ "price": "49.99" })).await.ok();
+    // To prolong it is no new price.
+    let longer = json!({ "price": "49.99", "ends_at": "2099-01-01T00:00:00Z" });
+    clear(&service, longer).await.ok();
+
+    let request = service.request(reqwest::Method::POST, "/v1/import");
+    let request = request.bearer_auth(service.merchant("m1")).header("Content-Type", "text/csv");
+    let table = "product,clearance_price\nlongjing,40.00\n";
+    let report = service.send(request.body(table)).await.json;
+    assert_eq!(report["errors"][0]["code"], "confirm_needed");
+    assert_eq!(report["errors"][0]["field"], "clearance_price");
+    let request = service.request(reqwest::Method::PUT, "/v1/products/longjing/price");
+    let form = request.bearer_auth(service.merchant("m1")).body("price=10.00");
+    let form = form.header("Content-Type", "application/x-www-form-urlencoded");
+    assert_eq!(service.send(form).await.code(), "confirm_needed");
+}
+
+#[tokio::test]
 async fn a_clearance_that_began_in_the_past_is_on_and_ends_when_all_is_sold() {
     let service = Service::start().await;
     service.product("longjing").await;

@@ -4,6 +4,7 @@ use crate::catalogue::{self, Product, unknown_product};
 use crate::clock::{Clock, Millis, rfc3339};
 use crate::db::{Conn, Db};
 use crate::events;
+use crate::feeds::Feeds;
 use crate::http::{Params, Problem, resource, time};
 use crate::money::yuan_text;
 use crate::refusal::{Refusal, shorten};
@@ -314,6 +315,7 @@ pub async fn get_product(
     gate: Data<Gate>,
     db: Data<Db>,
     clock: Data<Clock>,
+    feeds: Data<Feeds>,
 ) -> Result<HttpResponse, Problem> {
     gate.admit_reader(&caller)?;
     Params::parse(request.query_string()).finish()?;
@@ -330,6 +332,7 @@ pub async fn get_product(
         .await;
     let (product, clearance, changes) = found?;
     let mut body = product.json(clearance.as_ref());
+    feeds.mark(&mut body);
     body["change"] = change::json(&changes);
     body["as_of"] = json!(product.price_at.map(rfc3339));
     body["age_seconds"] = json!(product.price_at.map(|at| age(at, now)));

@@ -184,7 +184,7 @@ impl Api {
     /// alone changes.
     pub async fn shown(&self, id: &str) -> Value {
         let mut shown = self.get(&format!("/v1/products/{id}")).await.ok();
-        for name in ["change", "as_of", "age_seconds"] {
+        for name in ["change", "as_of", "age_seconds", "stale", "last_write_at"] {
             assert!(shown.as_object_mut().unwrap().remove(name).is_some(), "{name}");
         }
         shown

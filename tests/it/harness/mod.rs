@@ -183,6 +183,31 @@ impl Service {
         }
     }
 
+    fn connect(&self) -> teawire::db::Conn {
+        self.database().parse::<teawire::db::Url>().unwrap().connect().unwrap()
+    }
+
+    /// Does something to the database behind the service's back, as time would.
+    pub fn sql(&self, statement: &str) {
+        use diesel::connection::SimpleConnection;
+        self.connect().batch_execute(statement).unwrap();
+    }
+
+    /// How many rows each table has, asked of the database itself.
+    pub fn rows(&self, tables: &[&str]) -> Vec<i64> {
+        #[derive(diesel::QueryableByName)]
+        struct Count {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            count: i64,
+        }
+        let mut conn = self.connect();
+        let count = |table: &&str| {
+            let query = diesel::sql_query(format!("SELECT COUNT(*) AS count FROM {table}"));
+            diesel::RunQueryDsl::get_result::<Count>(query, &mut conn).unwrap().count
+        };
+        tables.iter().map(count).collect()
+    }
+
     /// Where the service keeps its files.
     pub fn directory(&self) -> &Path {
         self.home.directory.path()

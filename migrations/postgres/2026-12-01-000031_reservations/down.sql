@@ -1,0 +1,2 @@
+DROP TABLE stock_outflow;
+DROP TABLE reservations;
