@@ -14,6 +14,7 @@ const PAGE = 40 // rows shown at first, and more at a time
 const FEED = 40
 const TREND = 40
 const BANNER_AFTER_MS = 3_000
+const SEARCH_AFTER_MS = 200 // after the last key
 
 const $ = id => document.getElementById(id)
 const rows = new Map() // product id -> what its row shows
@@ -22,6 +23,7 @@ let categories = []
 let markets = []
 let chosen = { category: '', market: '' }
 let limit = PAGE
+let found = null // product id -> its place among what was searched for; null for no search
 let status = null
 let lang = saved('teawire.lang') || (navigator.language.startsWith('zh') ? 'zh' : 'en')
 let subscription = null
@@ -153,7 +155,9 @@ const fits = (p, { category, market }) =>
 
 /** Shows the rows that fit. Rows never move on their own: nobody likes to aim at running targets. */
 function layOut() {
-  const fitting = [...rows.values()].filter(row => fits(row.product, chosen)).sort((a, b) => a.rank - b.rank)
+  const kept = [...rows.values()].filter(row => !found || found.has(row.product.id))
+  const place = row => found ? found.get(row.product.id) : row.rank
+  const fitting = kept.filter(row => fits(row.product, chosen)).sort((a, b) => place(a) - place(b))
   $('rows').replaceChildren(...fitting.slice(0, limit).map(row => row.el))
   const rest = fitting.length - limit
   $('more').hidden = rest <= 0
@@ -162,7 +166,7 @@ function layOut() {
   $('table').hidden = !fitting.length
   $('nothing').hidden = !rows.size || fitting.length > 0
   $('empty').hidden = rows.size > 0 || !$('loading').hidden
-  const products = [...rows.values()].map(row => row.product)
+  const products = kept.map(row => row.product)
   drawCategories(products)
   drawMarkets(products)
 }
@@ -360,7 +364,7 @@ async function refresh() {
     const first = !rows.size
     if (first) products.sort((a, b) => (b.price_at ?? '').localeCompare(a.price_at ?? ''))
     const listed = new Set(products.map(p => p.id))
-    for (const [id, row] of rows) if (!listed.has(id) && row.touched < asked) rows.delete(id)
+    for (const [id, row] of rows) if (!listed.has(id) && !found?.has(id) && row.touched < asked) rows.delete(id)
     products.forEach(p => {
       const row = rows.get(p.id)
       if (!row || row.touched < asked) keep(p, row ? row.rank : first ? rows.size : Infinity)
@@ -375,6 +379,34 @@ async function refresh() {
   }
   layOut()
   if (!$('failed').hidden) $('empty').hidden = true
+}
+
+/** Shows what is found by the words in the box, best first; all if there are none. */
+async function find() {
+  const q = $('q').value.trim()
+  const turn = find.turn = (find.turn ?? 0) + 1
+  if (!q) {
+    found = null
+    limit = PAGE
+    return layOut()
+  }
+  const asked = Date.now()
+  try {
+    const { products } = await get(`/v1/products?status=listed&limit=500&q=${encodeURIComponent(q)}`)
+    // Whoever types on has asked again meanwhile.
+    if (turn !== find.turn) return
+    for (const p of products) {
+      const row = rows.get(p.id)
+      if (!row || row.touched < asked) keep(p, row ? row.rank : Infinity)
+    }
+    found = new Map(products.map((p, at) => [p.id, at]))
+  } catch (error) {
+    if (turn !== find.turn) return
+    // Nothing to look for in it (422) finds nothing.
+    found = new Map()
+  }
+  limit = PAGE
+  layOut()
 }
 
 function againIn(ms) {
@@ -433,6 +465,8 @@ function speak(next) {
     el.dataset.labelZh ??= el.getAttribute('aria-label')
     el.setAttribute('aria-label', lang === 'zh' ? el.dataset.labelZh : el.dataset.labelEn)
   }
+  $('q').dataset.hintZh ??= $('q').placeholder
+  $('q').placeholder = lang === 'zh' ? $('q').dataset.hintZh : $('q').dataset.hintEn
   text($('lang'), w().other)
   $('lang').lang = lang === 'zh' ? 'en' : 'zh-CN'
   text($('pill-word'), w()[$('pill').dataset.state])
@@ -468,7 +502,9 @@ async function start() {
   $('lang').onclick = () => { speak(lang === 'zh' ? 'en' : 'zh'); saved('teawire.lang', lang) }
   $('markets').onchange = () => { chosen.market = $('markets').value; limit = PAGE; layOut() }
   $('more').onclick = () => { limit += PAGE; layOut() }
-  $('clear').onclick = () => { chosen = { category: '', market: '' }; layOut() }
+  $('clear').onclick = () => { chosen = { category: '', market: '' }; $('q').value = ''; find() }
+  $('find').onsubmit = event => { event.preventDefault(); find() }
+  $('q').oninput = () => { clearTimeout(find.timer); find.timer = setTimeout(find, SEARCH_AFTER_MS) }
   $('reconnect').onclick = () => subscription?.reconnect()
   for (const button of document.querySelectorAll('[data-copy]')) button.onclick = () => copy(button)
   setInterval(() => {

@@ -1,7 +1,7 @@
 //! The whole service, put together.
 
 use crate::auth::{Gate, KeyWatch, Secret};
-use crate::catalogue::Names;
+use crate::catalogue::{Names, Search, State};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, Db};
@@ -12,7 +12,7 @@ use crate::ops::Doctor;
 use crate::prices::{history, similar};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::transports::Directory;
+use crate::transports::{Directory, Snapshots};
 use crate::{
     alerts, auth, cadence, catalogue, clearance, dashboard, export, feeds, http, import, limits,
     listings, markets, notifications, openapi, ops, prices, reservations, rooms, server, stock,
@@ -115,6 +115,8 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
     let timer =
         clearance::Timer { db: db.clone(), publisher: publisher.clone(), clock: clock.clone() };
     tasks.spawn(timer, Duration::from_millis(500), unasked.clone());
+    let search = Search::new(db.clone(), readers.tail.clone(), clock.clone(), metrics.clone());
+    tasks.spawn(search.clone(), Duration::from_secs(1), unasked.clone());
     let copy =
         history::Copy { db: db.clone(), publisher: publisher.clone(), metrics: metrics.clone() };
     tasks.spawn(copy, Duration::from_secs(1), unasked.clone());
@@ -150,14 +152,18 @@ pub fn start(config: &Config, db: Db, clock: Clock) -> Result<Service, StartErro
 
     let doctor = Doctor { readers: readers.clone(), publisher: publisher.clone(), stopping };
     let directory: Arc<dyn Directory> = Arc::new(Names::new(db.clone()));
+    let present = Arc::new(State::new(db.clone()));
+    let snapshots = Snapshots::new(present, readers.tail.clone(), &metrics);
     let parts = Parts {
         readers,
+        snapshots: Data::new(snapshots),
         db: Data::new(db.clone()),
         clock: Data::new(clock),
         gate: Data::new(gate),
         limits: Data::new(limits),
         publisher: Data::new(publisher.clone()),
         directory: Data::new(directory),
+        search: Data::new(search),
         doctor: Data::new(doctor),
         metrics: Data::new(metrics),
         http: Data::new(config.http.clone()),
@@ -214,6 +220,8 @@ struct Parts {
     limits: Data<Limits>,
     publisher: Data<Publisher>,
     directory: Data<Arc<dyn Directory>>,
+    snapshots: Data<Snapshots>,
+    search: Data<Search>,
     doctor: Data<Doctor>,
     metrics: Data<Metrics>,
     http: Data<http::Config>,
@@ -232,6 +240,8 @@ impl Parts {
             .app_data(self.limits.clone())
             .app_data(self.publisher.clone())
             .app_data(self.directory.clone())
+            .app_data(self.snapshots.clone())
+            .app_data(self.search.clone())
             .app_data(self.doctor.clone())
             .app_data(self.metrics.clone())
             .app_data(self.http.clone())

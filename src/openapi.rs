@@ -7,17 +7,20 @@
 
 use crate::http::{Params, Problem, resource};
 use crate::prices::{history, similar};
-use crate::{alerts, auth, markets, notifications, rooms};
+use crate::{
+    alerts, auth, cadence, catalogue, clearance, export, import, listings, markets, notifications,
+    ops, prices, reservations, rooms, stock, transports,
+};
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::web::{self, Bytes, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use std::sync::LazyLock;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// What went wrong, and what to do (RFC 9457, `application/problem+json`).
@@ -71,15 +74,32 @@ static JSON: LazyLock<Bytes> = LazyLock::new(|| {
 fn document() -> utoipa::openapi::OpenApi {
     let mut whole = Whole::openapi();
     for part in [
-        auth::Docs::openapi(),
+        transports::Docs::openapi(),
+        catalogue::Docs::openapi(),
+        catalogue::MarketDocs::openapi(),
+        markets::Docs::openapi(),
         history::Docs::openapi(),
         similar::Docs::openapi(),
-        markets::Docs::openapi(),
+        listings::Docs::openapi(),
+        prices::Docs::openapi(),
+        stock::Docs::openapi(),
+        clearance::Docs::openapi(),
+        import::Docs::openapi(),
+        reservations::Docs::openapi(),
+        cadence::Docs::openapi(),
+        export::Docs::openapi(),
         rooms::Docs::openapi(),
+        auth::Docs::openapi(),
         notifications::Docs::openapi(),
+        ops::Docs::openapi(),
         alerts::Docs::openapi(),
     ] {
         whole.merge(part);
+    }
+    for (path, item) in &mut whole.paths.paths {
+        let versioned = path.starts_with("/v1/products/{id}");
+        let each = [&mut item.put, &mut item.post, &mut item.delete];
+        each.into_iter().flatten().for_each(|operation| may_be_repeated(operation, versioned));
     }
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     whole.components.get_or_insert_default().add_security_scheme("bearer", bearer);
@@ -88,6 +108,39 @@ fn document() -> utoipa::openapi::OpenApi {
         each.into_iter().flatten().for_each(may_fail);
     }
     whole
+}
+
+/// What every write takes.
+fn may_be_repeated(operation: &mut Operation, versioned: bool) {
+    if !operation.tags.iter().flatten().any(|tag| tag == "write") {
+        return;
+    }
+    let parameters = operation.parameters.get_or_insert_default();
+    for (name, place, what) in [
+        ("dry_run", ParameterIn::Query, "Only say what would happen"),
+        (
+            "Idempotency-Key",
+            ParameterIn::Header,
+            "The same key and body again: the same answer, done once",
+        ),
+        (
+            "If-Match",
+            ParameterIn::Header,
+            "The `ETag` of the product as it was read; 412 when it has changed",
+        ),
+    ]
+    .into_iter()
+    .take(if versioned { 3 } else { 2 })
+    {
+        parameters.push(RefOr::T(
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(place)
+                .description(Some(what))
+                .schema(Some(String::schema()))
+                .build(),
+        ));
+    }
 }
 
 /// Every call may be refused, always in the same shape.

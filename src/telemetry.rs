@@ -124,6 +124,13 @@ pub struct Metrics {
     pub polls: IntGauge,
     /// Times a reader fell so far behind that it was sent back to the log.
     pub fell_behind: IntCounter,
+    /// Changes of prices and stock that readers which did not keep up were
+    /// spared.
+    pub folded: IntCounter,
+    /// Readers that follow what a user has saved.
+    pub following: IntGauge,
+    /// Times the topics of an open reader were changed.
+    pub topic_changes: IntCounter,
     /// Connections that have left the HTTP dispatcher.
     pub handed_over: IntGauge,
     /// Groups of readers with equal filters.
@@ -134,6 +141,12 @@ pub struct Metrics {
     pub turned_away: IntCounter,
     /// Reads of the log in the database for readers.
     pub log_reads: IntCounter,
+    /// Pages of the present state that were made.
+    pub snapshots_made: IntCounter,
+    /// The same that somebody else had made already.
+    pub snapshots_shared: IntCounter,
+    /// Bytes of them in memory.
+    pub snapshot_bytes: IntGauge,
     /// Ends of streams, by code of the bye.
     pub byes: IntCounterVec,
     /// Requests answered, by route pattern and status class.
@@ -152,6 +165,10 @@ pub struct Metrics {
     pub remembered_keys: IntGauge,
     /// Addresses and merchants in the rate limiters' maps.
     pub limiter_keys: IntGauge,
+    /// Products that are kept in memory to be searched.
+    pub search_products: IntGauge,
+    /// The memory that takes, in bytes, about.
+    pub search_bytes: IntGauge,
     /// Events that the monitor of alerts has not looked at.
     pub alert_lag: IntGauge,
     /// Instances of rules that were looked at.
@@ -221,6 +238,21 @@ impl Default for Metrics {
                 "teawire_recent_bytes",
                 "Bytes of the log kept in memory",
             ),
+            snapshots_made: counter(
+                &registry,
+                "teawire_snapshot_pages_made_total",
+                "Pages of the present state read from the database",
+            ),
+            snapshots_shared: counter(
+                &registry,
+                "teawire_snapshot_pages_shared_total",
+                "Pages of the present state that somebody else had asked for",
+            ),
+            snapshot_bytes: gauge(
+                &registry,
+                "teawire_snapshot_bytes",
+                "Bytes of pages of the present state kept in memory",
+            ),
             delivered: counter(
                 &registry,
                 "teawire_events_delivered_total",
@@ -232,6 +264,21 @@ impl Default for Metrics {
                 &registry,
                 "teawire_readers_fell_behind_total",
                 "Streams for which the log was read because memory did not go back far enough",
+            ),
+            folded: counter(
+                &registry,
+                "teawire_events_folded_total",
+                "Changes of prices and stock left out for slow streams, for newer ones",
+            ),
+            following: gauge(
+                &registry,
+                "teawire_following_saved",
+                "Streams and polls that follow what a user has saved",
+            ),
+            topic_changes: counter(
+                &registry,
+                "teawire_topic_changes_total",
+                "Times the topics of an open stream were changed",
             ),
             log_reads: counter(
                 &registry,
@@ -285,6 +332,16 @@ impl Default for Metrics {
                 "API keys and tokens remembered",
             ),
             limiter_keys: gauge(&registry, "teawire_limiter_keys", "Keys in the rate limiters"),
+            search_products: gauge(
+                &registry,
+                "teawire_search_products",
+                "Products kept in memory to be searched",
+            ),
+            search_bytes: gauge(
+                &registry,
+                "teawire_search_bytes",
+                "Bytes that the products to be searched take",
+            ),
             alert_lag: gauge(
                 &registry,
                 "teawire_alerts_lag_events",

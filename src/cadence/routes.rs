@@ -8,6 +8,12 @@ use actix_web::http::Method;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
+use utoipa::OpenApi;
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(get_feed, put_feed))]
+pub struct Docs;
 
 /// `/v1/me/feed`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -24,6 +30,10 @@ struct Body {
 }
 
 /// `GET /v1/me/feed`: what a merchant declared.
+#[utoipa::path(
+    get, path = "/v1/me/feed", tag = "write", security(("bearer" = [])), summary = "How often a merchant said to be heard of 上报频率",
+    responses((status = 200, description = "Null where nothing was said", body = Object, example = json!({"merchant":"m-hu","cadence_minutes":60})))
+)]
 async fn get_feed(
     request: HttpRequest,
     caller: Caller,
@@ -43,6 +53,11 @@ async fn get_feed(
 }
 
 /// `PUT /v1/me/feed`: how often a merchant will be heard of; null for never mind.
+#[utoipa::path(
+    put, path = "/v1/me/feed", tag = "write", security(("bearer" = [])), summary = "Say how often you will be heard of 声明上报频率",
+    request_body(content = Object, example = json!({"cadence_minutes":60})),
+    responses((status = 200, description = "As it is now", body = Object))
+)]
 async fn put_feed(feeds: Data<Feeds>, mut write: Write) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
     let Body { cadence_minutes } = write.body()?;

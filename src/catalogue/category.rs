@@ -37,6 +37,12 @@ pub const CATEGORIES: [Category; 9] = [
 ];
 
 impl Category {
+    /// The classes that `id` holds: itself, and those that belong to it.
+    pub fn within(id: &str) -> impl Iterator<Item = &'static str> + use<'_> {
+        let holds = move |it: &Category| it.id == id || it.parent == Some(id);
+        CATEGORIES.into_iter().filter(holds).map(|category| category.id)
+    }
+
     /// The category called `id`.
     ///
     /// # Errors

@@ -8,9 +8,11 @@ mod details;
 mod directory;
 mod facts;
 mod market;
+mod present;
 mod product;
 mod routes;
 mod rows;
+mod search;
 /// Rows in and out.
 pub mod store;
 mod text;
@@ -21,9 +23,11 @@ pub use details::{Details, MOST_STOCK, NewProduct, merchant_id, within};
 pub use directory::Names;
 pub use facts::{ProductArrived, ProductUpdated, ProductWithdrawn};
 pub use market::{NewUpdate, unknown_market, update_market};
+pub use present::State;
 pub use product::{Heading, as_time, as_time_opt};
-pub use routes::{get_products, routes};
+pub use routes::{Docs as MarketDocs, routes};
 pub use rows::{Clearance, Market, Offer, Product};
+pub use search::{Docs, Search, get_products};
 pub use text::{clean, clean_opt, id as parse_id};
 pub use unit::Unit;
 

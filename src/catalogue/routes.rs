@@ -1,21 +1,26 @@
-use super::{
-    CATEGORIES, Category, NewUpdate, merchant_id, parse_id, store, unknown_market, update_market,
-};
+use super::search::get_filters;
+use super::{CATEGORIES, Category, NewUpdate, store, unknown_market, update_market};
 use crate::auth::{Caller, Gate};
 use crate::db::Db;
 use crate::events;
-use crate::feeds::Feeds;
 use crate::http::{Params, Problem, resource};
 use crate::writes::{Answer, Write, receipt};
 use actix_web::http::Method;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
+use utoipa::OpenApi;
 
-/// `/v1/categories`, `/v1/markets…`, and the reading of `/v1/products…`.
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(get_categories, get_markets, get_market, post_update))]
+pub struct Docs;
+
+/// `/v1/categories`, `/v1/filters`, `/v1/markets…`.
 pub fn routes(service: &mut ServiceConfig) {
     service
         .service(resource("/v1/categories", [(Method::GET, || web::to(get_categories))]))
+        .service(resource("/v1/filters", [(Method::GET, || web::to(get_filters))]))
         .service(resource("/v1/markets", [(Method::GET, || web::to(get_markets))]))
         .service(resource("/v1/markets/{id}", [(Method::GET, || web::to(get_market))]))
         .service(resource("/v1/markets/{id}/updates", [(Method::POST, || web::to(post_update))]));
@@ -33,6 +38,10 @@ fn count(counts: &[(String, i64)], id: &str) -> i64 {
 }
 
 /// `GET /v1/categories`.
+#[utoipa::path(
+    get, path = "/v1/categories", tag = "catalogue", security((), ("bearer" = [])), summary = "The classes of tea 茶类",
+    responses((status = 200, description = "All of them, with how many listed products each has", body = Object, example = json!({"categories":[{"id":"green","name":"绿茶","name_en":"Green tea","parent":null,"products":25}]})))
+)]
 async fn get_categories(
     request: HttpRequest,
     caller: Caller,
@@ -56,6 +65,10 @@ async fn get_categories(
 }
 
 /// `GET /v1/markets`.
+#[utoipa::path(
+    get, path = "/v1/markets", tag = "catalogue", security((), ("bearer" = [])), summary = "The markets 市场",
+    responses((status = 200, description = "All of them", body = Object, example = json!({"markets":[{"id":"fangcun","name":"广州芳村茶叶市场","name_en":"Fangcun, Guangzhou","city":"广州","province":"广东","kind":"sales","open_days":"1234567","products":40}]})))
+)]
 async fn get_markets(
     request: HttpRequest,
     caller: Caller,
@@ -73,6 +86,11 @@ async fn get_markets(
 }
 
 /// `GET /v1/markets/{id}`.
+#[utoipa::path(
+    get, path = "/v1/markets/{id}", tag = "catalogue", security((), ("bearer" = [])), summary = "A market, with its newest figures 单个市场",
+    params(("id" = String, Path, description = "The market", example = "fangcun")),
+    responses((status = 200, description = "With the data of its newest `market.updated` and `market.summary`", body = Object))
+)]
 async fn get_market(
     request: HttpRequest,
     id: Path<String>,
@@ -103,6 +121,12 @@ async fn get_market(
 }
 
 /// `POST /v1/markets/{id}/updates`.
+#[utoipa::path(
+    post, path = "/v1/markets/{id}/updates", tag = "write", security(("bearer" = [])), summary = "What a market tells of itself (operators) 市场资讯",
+    params(("id" = String, Path, description = "The market", example = "fangcun")),
+    request_body(content = Object, example = json!({"title":"今日均价","period":"2026-12-01","volume_kg":18200,"average":"172.82"})),
+    responses((status = 201, description = "Told", body = Object, example = json!({"market":"fangcun","receipt":{"id":"5u8704-a","topics":["market/fangcun"],"subscribers":3}})))
+)]
 async fn post_update(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
     write.caller.require_admin()?;
     std::mem::take(&mut write.params).finish()?;
@@ -114,54 +138,4 @@ async fn post_update(id: Path<String>, mut write: Write) -> Result<HttpResponse,
             Ok(Answer::created(&json!({ "market": id, "receipt": receipt(Some(&told)) })))
         })
         .await
-}
-
-/// `GET /v1/products`: by id, a page at a time.
-pub async fn get_products(
-    request: HttpRequest,
-    caller: Caller,
-    gate: Data<Gate>,
-    db: Data<Db>,
-    feeds: Data<Feeds>,
-) -> Result<HttpResponse, Problem> {
-    gate.admit_reader(&caller)?;
-    let mut params = Params::parse(request.query_string());
-    let category = params.take("category")?;
-    if let Some(category) = &category {
-        Category::find(category)?;
-    }
-    let market = params.take("market")?;
-    let limit = params.take_number("limit", 1, 500)?.unwrap_or(50);
-    let after = params.take("after")?;
-    if let Some(after) = &after {
-        parse_id("after", after)?;
-    }
-    let wanted = store::Wanted {
-        category,
-        market: market.clone(),
-        merchant: params.take("merchant")?.map(|id| merchant_id(&id)).transpose()?,
-        status: params.take_one_of("status", &["listed", "withdrawn"])?,
-        after,
-        // One more than is answered shows whether there is a next page.
-        limit: limit + 1,
-    };
-    params.finish()?;
-    let found: Result<_, events::Error> = db
-        .read(move |conn| {
-            if let Some(market) = market
-                && store::market(conn, &market)?.is_none()
-            {
-                return Err(unknown_market("market", &market, &store::markets(conn)?).into());
-            }
-            Ok(store::list(conn, &wanted)?)
-        })
-        .await;
-    let mut found = found?;
-    let more = found.len() as i64 > limit;
-    found.truncate(limit as usize);
-    let next = if more { found.last().map(|(product, _)| product.id.clone()) } else { None };
-    let mut products: Vec<Value> =
-        found.iter().map(|(product, clearance)| product.json(clearance.as_ref())).collect();
-    products.iter_mut().for_each(|product| feeds.mark(product));
-    Ok(json_answer(&json!({ "products": products, "next": next })))
 }

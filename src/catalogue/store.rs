@@ -10,6 +10,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Bool, Text};
 use diesel::sqlite::Sqlite;
+use std::collections::HashMap;
 
 /// The product called `id`.
 pub fn find(conn: &mut Conn, id: &str) -> db::Result<Option<Product>> {
@@ -42,9 +43,7 @@ pub fn offers(conn: &mut Conn, ids: &[&str]) -> db::Result<Vec<Offer>> {
             wanted.select(Offer::as_select()).load(conn)?
         }
         Conn::Sqlite(conn) => {
-            // Nothing in an id has to be escaped.
-            let json = ["[\"", &ids.join("\",\""), "\"]"].concat();
-            products::table.filter(IdIn { json }).select(Offer::as_select()).load(conn)?
+            products::table.filter(IdIn::new(&ids)).select(Offer::as_select()).load(conn)?
         }
     })
 }
@@ -54,6 +53,13 @@ pub fn offers(conn: &mut Conn, ids: &[&str]) -> db::Result<Vec<Offer>> {
 #[derive(Debug, QueryId, ValidGrouping)]
 struct IdIn {
     json: String,
+}
+
+impl IdIn {
+    /// One of `ids`, which are ids: nothing in them has to be escaped.
+    fn new(ids: &[&str]) -> IdIn {
+        IdIn { json: ["[\"", &ids.join("\",\""), "\"]"].concat() }
+    }
 }
 
 impl Expression for IdIn {
@@ -108,55 +114,87 @@ pub(super) fn ids_like(conn: &mut Conn, id: &str) -> db::Result<Vec<String>> {
     Ok(near.select(products::id).load(conn)?)
 }
 
-/// Which products are wanted.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
-    pub category: Option<String>,
-    pub market: Option<String>,
-    pub merchant: Option<String>,
-    pub status: Option<&'static str>,
-    pub after: Option<String>,
-    pub limit: i64,
+/// The products that are called one of `ids`, by id, with their clearances.
+pub fn many(
+    conn: &mut Conn,
+    ids: &[&str],
+) -> db::Result<HashMap<String, (Product, Option<Clearance>)>> {
+    let found = named(conn, ids)?;
+    Ok(found.into_iter().map(|(product, with)| (product.id.clone(), (product, with))).collect())
 }
 
-/// Products by id, with their clearances.
-pub(super) fn list(
+/// The same, in any order.
+pub(super) fn named(
     conn: &mut Conn,
-    wanted: &Wanted,
+    ids: &[&str],
 ) -> db::Result<Vec<(Product, Option<Clearance>)>> {
-    let mut query = products::table.order(products::id).limit(wanted.limit).into_boxed();
-    if let Some(category) = &wanted.category {
-        // A class holds its sub-classes: dark holds dark.puer.
-        let within = format!("{category}.%");
-        query = query
-            .filter(products::category.eq(category.clone()).or(products::category.like(within)));
+    let ids: Vec<&str> = ids.iter().copied().filter(|id| is_id(id)).collect();
+    let found: Vec<Product> = match conn {
+        Conn::Postgres(conn) => products::table.filter(products::id.eq_any(ids)).load(conn)?,
+        Conn::Sqlite(conn) => products::table.filter(IdIn::new(&ids)).load(conn)?,
+    };
+    with_clearances(conn, found)
+}
+
+/// Which listed products are wanted: of an empty list, all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shelf {
+    pub categories: Vec<String>,
+    pub markets: Vec<String>,
+    pub merchants: Vec<String>,
+    /// And of these merchants.
+    pub only: Vec<String>,
+    /// On clearance, and that has begun.
+    pub reduced: bool,
+}
+
+/// The first listed products after `after`, by id.
+pub(super) fn shelf(
+    conn: &mut Conn,
+    wanted: &Shelf,
+    after: &str,
+    limit: i64,
+) -> db::Result<Vec<Product>> {
+    let mut query = products::table
+        .filter(products::id.gt(after.to_owned()))
+        .filter(products::status.eq("listed"))
+        .order(products::id)
+        .limit(limit)
+        .into_boxed();
+    if !wanted.categories.is_empty() {
+        query = query.filter(products::category.eq_any(wanted.categories.clone()));
     }
-    if let Some(market) = &wanted.market {
-        query = query.filter(products::market.eq(market.clone()));
+    if !wanted.markets.is_empty() {
+        query = query.filter(products::market.eq_any(wanted.markets.clone()));
     }
-    if let Some(merchant) = &wanted.merchant {
-        query = query.filter(products::merchant.eq(merchant.clone()));
+    if !wanted.merchants.is_empty() {
+        query = query.filter(products::merchant.eq_any(wanted.merchants.clone()));
     }
-    if let Some(status) = wanted.status {
-        query = query.filter(products::status.eq(status));
+    if !wanted.only.is_empty() {
+        query = query.filter(products::merchant.eq_any(wanted.only.clone()));
     }
-    if let Some(after) = &wanted.after {
-        query = query.filter(products::id.gt(after.clone()));
+    if wanted.reduced {
+        let reduced = clearances::table.filter(clearances::active.eq(true));
+        query = query.filter(products::id.eq_any(reduced.select(clearances::product)));
     }
-    let found: Vec<Product> = query.load(conn)?;
+    Ok(query.load(conn)?)
+}
+
+/// Puts its clearance to each.
+pub(super) fn with_clearances(
+    conn: &mut Conn,
+    found: Vec<Product>,
+) -> db::Result<Vec<(Product, Option<Clearance>)>> {
     let ids: Vec<String> = found.iter().map(|product| product.id.clone()).collect();
     let reduced: Vec<Clearance> =
         clearances::table.filter(clearances::product.eq_any(ids)).load(conn)?;
-    let of = |product: &Product| {
-        reduced.iter().find(|clearance| clearance.product == product.id).cloned()
+    let mut reduced: HashMap<String, Clearance> =
+        reduced.into_iter().map(|clearance| (clearance.product.clone(), clearance)).collect();
+    let with = |product: Product| {
+        let clearance = reduced.remove(&product.id);
+        (product, clearance)
     };
-    Ok(found
-        .into_iter()
-        .map(|product| {
-            let clearance = of(&product);
-            (product, clearance)
-        })
-        .collect())
+    Ok(found.into_iter().map(with).collect())
 }
 
 /// How many listed products each category and each market has.

@@ -8,7 +8,7 @@ mod routes;
 mod store;
 mod timer;
 
-pub use routes::routes;
+pub use routes::{Docs, routes};
 pub use timer::Timer;
 
 use crate::auth::Writer;

@@ -8,6 +8,12 @@ use actix_web::http::Method;
 use actix_web::web::{self, Path, ServiceConfig};
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::{OpenApi, ToSchema};
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(put_clearance, delete_clearance))]
+pub struct Docs;
 
 /// `/v1/products/{id}/clearance`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -17,7 +23,8 @@ pub fn routes(service: &mut ServiceConfig) {
     ));
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewClearance)]
 #[serde(deny_unknown_fields)]
 struct Body {
     price: String,
@@ -26,6 +33,12 @@ struct Body {
 }
 
 /// `PUT /v1/products/{id}/clearance`.
+#[utoipa::path(
+    put, path = "/v1/products/{id}/clearance", tag = "write", security(("bearer" = [])), summary = "Sell it off 清仓",
+    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    request_body(content = Body),
+    responses((status = 200, description = "The clearance; no receipt for one that starts later", body = Object, example = json!({"product":"7542-2003","clearance":{"price":"11800.00","price_fen":1180000,"starts_at":"2026-12-01T00:47:26.931Z","ends_at":"2026-12-08T10:00:00.000Z","active":true},"changed":true,"receipt":null})))
+)]
 async fn put_clearance(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
     let body: Body = write.body()?;
@@ -59,6 +72,11 @@ async fn put_clearance(id: Path<String>, mut write: Write) -> Result<HttpRespons
 }
 
 /// `DELETE /v1/products/{id}/clearance`.
+#[utoipa::path(
+    delete, path = "/v1/products/{id}/clearance", tag = "write", security(("bearer" = [])), summary = "End its clearance 结束清仓",
+    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    responses((status = 200, description = "It costs what it usually does again", body = Object, example = json!({"product":"7542-2003","clearance":null,"receipt":null})))
+)]
 async fn delete_clearance(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
     std::mem::take(&mut write.params).finish()?;

@@ -19,6 +19,8 @@ pub(crate) mod toy;
 pub use answer::{Answer, Problem};
 pub use patience::{Backoff, Patience, seconds};
 
+pub use crate::transports::text::printable;
+
 /// A server that says nothing for so long is taken for gone.
 const SILENCE: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(10);
@@ -197,16 +199,6 @@ pub fn encoded(text: &str) -> String {
         }
     }
     out
-}
-
-/// Text from outside, fit for a terminal: one line, no escape sequences, and
-/// nothing that reverses the direction of what follows.
-pub fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
-    };
-    text.chars().map(|c| if hidden(c) { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

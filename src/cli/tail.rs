@@ -14,8 +14,7 @@ use super::client::stream::{Next, Opened};
 use super::client::{self, Backoff, Client, Remote, encoded, printable, seconds};
 use super::sse::{Frame, Parser};
 use crate::clock::Clock;
-
-mod line;
+use crate::transports::text;
 
 /// Until `hello` says otherwise: what the service does by default.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -212,6 +211,17 @@ impl Tail<'_> {
                 say(&format!("reset: {}", word("reason")));
                 self.stand_at(told["cursor"].as_str().unwrap_or(&frame.id))?;
             }
+            "topics" => {
+                let names = told["topics"].as_array().into_iter().flatten();
+                let names: Vec<String> = names.filter_map(Value::as_str).map(printable).collect();
+                say(&format!("following now: {}", names.join(" ")));
+                self.stand_at(told["cursor"].as_str().unwrap_or(&frame.id))?;
+            }
+            "folded" => {
+                // It says what is spared before what comes: we do not stand there yet.
+                let spared = told["folded"].as_u64().unwrap_or_default();
+                say(&format!("too slow: {spared} older prices and stock levels left out"));
+            }
             "bye" => {
                 self.stand_at(told["cursor"].as_str().unwrap_or_default())?;
                 let least = told["retry_after_ms"].as_u64().map(Duration::from_millis);
@@ -235,7 +245,7 @@ impl Tail<'_> {
 
     fn print(&self, frame: &Frame, told: &Value, out: &mut dyn Write) -> Result<(), Error> {
         if !self.args.json {
-            writeln!(out, "{}", line::of(&frame.kind, told, Clock::System.now()))?;
+            writeln!(out, "{}", text::of(&frame.kind, told, Clock::System.now()))?;
         } else if frame.data.contains('\n') {
             writeln!(out, "{told}")?; // never more than one line each
         } else {

@@ -129,6 +129,26 @@ impl Conn {
         on_either!(self, |conn| AnsiTransactionManager::rollback_transaction(conn))
     }
 
+    /// Runs `work`, which only reads, so that all it reads is of one moment.
+    pub fn snapshot<T, E: From<Error>>(
+        &mut self,
+        work: impl FnOnce(&mut Conn) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self {
+            Conn::Postgres(conn) => AnsiTransactionManager::begin_transaction_sql(
+                conn,
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            ),
+            // The moment is that of the first read.
+            Conn::Sqlite(conn) => AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN"),
+        }
+        .map_err(Error::from)?;
+        let outcome = work(self);
+        // Nothing was written: there is nothing to lose, whichever way it ends.
+        self.rollback().map_err(Error::from)?;
+        outcome
+    }
+
     /// Whether this is PostgreSQL.
     pub fn is_postgres(&self) -> bool {
         matches!(self, Conn::Postgres(_))

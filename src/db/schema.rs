@@ -337,3 +337,7 @@ diesel::joinable!(alert_instances -> alert_rules (rule_id));
 diesel::allow_tables_to_appear_in_same_query!(alert_instances, alert_rules);
 diesel::joinable!(clearances -> products (product));
 diesel::allow_tables_to_appear_in_same_query!(products, clearances, price_ticks);
+
+diesel::table! {
+    subscriptions (user_id) { user_id -> Text, version -> BigInt, data -> Text, updated -> BigInt, }
+}

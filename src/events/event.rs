@@ -1,14 +1,15 @@
 use super::Topic;
+use super::ascii::to_ascii;
 use super::cursor::write_id;
 use crate::clock::{Millis, rfc3339};
 use bytes::Bytes;
 use serde::Serialize;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Every type of event there is. Readers match on these, so they never
 /// change; nobody but us may publish the ones of the trade.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 16] = [
     "price.changed",
     "stock.changed",
     "product.arrived",
@@ -24,6 +25,7 @@ pub const KINDS: [&str; 15] = [
     "room.message",
     "merchant.stale",
     "merchant.fresh",
+    "subscriptions.changed",
 ];
 
 /// Something that happened, as the module it happened in tells it.
@@ -58,6 +60,8 @@ pub struct Event {
     merchant: Option<(u32, u32)>,
     /// By how much the price changed, whichever way, in hundredths of a percent.
     change: Option<u32>,
+    /// The same in ASCII, once somebody has asked for it; none if it is that anyway.
+    ascii: OnceLock<Option<Arc<Event>>>,
 }
 
 /// Events in the order of the log, shared between readers.
@@ -117,6 +121,34 @@ impl Event {
             frame: (begin as u32, end as u32),
             json: (json_at as u32, json_end as u32),
             data: data_at as u32,
+            ascii: OnceLock::new(),
+        }
+    }
+
+    /// The same event in ASCII. It is encoded for the first who asks and shared
+    /// by all others.
+    pub(super) fn in_ascii(self: &Arc<Event>) -> Arc<Event> {
+        let ascii = self
+            .ascii
+            .get_or_init(|| (!self.buffer.is_ascii()).then(|| Arc::new(self.encode_in_ascii())));
+        ascii.as_ref().unwrap_or(self).clone()
+    }
+
+    fn encode_in_ascii(&self) -> Event {
+        let frame = to_ascii(self.text(self.frame.0, self.frame.1));
+        let begin = format!("{:X}\r\n", frame.len());
+        let at = |place: u32| (begin.len() + to_ascii(self.text(self.frame.0, place)).len()) as u32;
+        Event {
+            seq: self.seq,
+            kind: self.kind,
+            topics: self.topics.clone(),
+            merchant: self.merchant.map(|(from, to)| (at(from), at(to))),
+            change: self.change,
+            frame: (at(self.frame.0), at(self.frame.1)),
+            json: (at(self.json.0), at(self.json.1)),
+            data: at(self.data),
+            buffer: [&begin, &frame, "\r\n"].concat().into(),
+            ascii: OnceLock::new(),
         }
     }
 
@@ -180,6 +212,12 @@ impl Event {
 
 /// The type of a change of a price.
 pub(super) const PRICE_CHANGED: &str = KINDS[0];
+
+/// The type of a change of what a user has saved.
+pub(super) const SUBSCRIPTIONS_CHANGED: &str = "subscriptions.changed";
+
+/// The type of a change of a stock.
+pub(super) const STOCK_CHANGED: &str = KINDS[1];
 
 /// Where the text that follows `name` stands in JSON of ours. A quote inside of
 /// a string is escaped, so what looks like a field is one.
@@ -268,6 +306,24 @@ mod tests {
         assert_eq!(event.buffer, format!("{:X}\r\n{frame}\r\n", frame.len()));
         assert_eq!(event.product(), Some("a"));
         assert_eq!((event.id(), event.data()), ("k3-11", r#"{"price":"1.00"}"#));
+    }
+
+    #[test]
+    fn in_ascii_it_is_another_buffer_with_everything_in_its_place() {
+        let topics = vec![Topic::product("a"), Topic::known("room/明前")];
+        let data = r#"{"name":"龙井 🍵","merchant":"m1","price":"1.00"}"#;
+        let event = Arc::new(Event::encode("k3", 37, 0, "price.changed", topics, data));
+        let ascii = event.in_ascii();
+        assert!(ascii.chunk().is_ascii());
+        assert!(Arc::ptr_eq(&ascii, &event.in_ascii()), "encoded once");
+        assert!(Arc::ptr_eq(&ascii, &ascii.in_ascii()), "nothing left to do");
+        let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).expect("json");
+        assert_eq!(value(ascii.json()), value(event.json()));
+        assert_eq!(value(ascii.data()), value(event.data()));
+        assert_eq!((ascii.id(), ascii.merchant()), ("k3-11", Some("m1")));
+        let frame = format!("id: k3-11\nevent: price.changed\ndata: {}\n\n", ascii.json());
+        assert_eq!(ascii.frame(), frame);
+        assert_eq!(*ascii.chunk(), format!("{:X}\r\n{frame}\r\n", frame.len()));
     }
 
     #[test]

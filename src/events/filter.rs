@@ -1,5 +1,6 @@
 use super::event::{KINDS, PRICE_CHANGED};
 use super::{Event, Topic};
+use std::sync::Arc;
 
 /// What a reader wants to be told of. Readers with equal filters are served as
 /// one.
@@ -16,6 +17,8 @@ pub struct Filter {
     products: Box<[Box<str>]>,
     /// Sorted, each once; none for any.
     merchants: Box<[Box<str>]>,
+    /// What passes is told in ASCII: those who want that share its bytes.
+    ascii: bool,
 }
 
 const _: () = assert!(KINDS.len() <= 32, "a kind has a bit of thirty-two");
@@ -27,6 +30,12 @@ impl Filter {
         topics.sort_unstable();
         topics.dedup();
         Filter { topics: topics.into(), ..Filter::default() }
+    }
+
+    /// The same of other topics.
+    #[must_use]
+    pub fn with_topics(&self, topics: impl IntoIterator<Item = Topic>) -> Filter {
+        Filter { topics: Filter::topics(topics).topics, ..self.clone() }
     }
 
     /// Only events of these types; none given: of all.
@@ -59,9 +68,47 @@ impl Filter {
         self
     }
 
+    /// What passes is told in ASCII.
+    #[must_use]
+    pub fn ascii(mut self, ascii: bool) -> Filter {
+        self.ascii = ascii;
+        self
+    }
+
+    /// Whether it is.
+    pub fn is_ascii(&self) -> bool {
+        self.ascii
+    }
+
+    /// `event` as it is told.
+    pub(super) fn told(&self, event: Arc<Event>) -> Arc<Event> {
+        if self.ascii { event.in_ascii() } else { event }
+    }
+
     /// The topics, in their order.
     pub fn followed(&self) -> &[Topic] {
         &self.topics
+    }
+
+    /// The same as far as it matters to what there is, whatever happens to it.
+    #[must_use]
+    pub fn of_state(&self) -> Filter {
+        self.clone().min_change(0)
+    }
+
+    /// The products it is narrowed to; none: it is not.
+    pub fn only_products(&self) -> &[Box<str>] {
+        &self.products
+    }
+
+    /// The merchants it is narrowed to; none: it is not.
+    pub fn only_merchants(&self) -> &[Box<str>] {
+        &self.merchants
+    }
+
+    /// Whether events of type `kind` pass.
+    pub fn wants_kind(&self, kind: &str) -> bool {
+        self.kinds == 0 || self.kinds & bit(kind) != 0
     }
 
     /// Whether the reader is to be told of `event`.
@@ -71,7 +118,7 @@ impl Filter {
 
     /// Whether `event` passes, its topics aside.
     pub fn wants(&self, event: &Event) -> bool {
-        (self.kinds == 0 || self.kinds & bit(event.kind) != 0)
+        self.wants_kind(event.kind)
             && (self.products.is_empty() || has(&self.products, event.product()))
             && (self.merchants.is_empty() || has(&self.merchants, event.merchant()))
             && (self.min_change == 0

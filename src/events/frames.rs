@@ -1,9 +1,10 @@
 //! What readers are told besides events, as it stands on the wire.
 
+use super::hub::Topics;
 use super::{Cursor, Event, Events, Reset};
 use crate::clock::{Millis, rfc3339};
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,37 @@ pub fn reset_frame(reset: Reset, cursor: &Cursor, now: Millis) -> String {
         "server_time": rfc3339(now),
     });
     format!("id: {cursor}\nevent: reset\ndata: {data}\n\n")
+}
+
+/// The same for a reader that is given the present state next. It has no id,
+/// nor has anything before the state is whole: who is cut off in between begins
+/// anew.
+pub fn reset_to_snapshot_frame(reset: Reset, now: Millis) -> String {
+    let data = json!({
+        "reason": reset.as_str(),
+        "cursor": null,
+        "server_time": rfc3339(now),
+    });
+    format!("event: reset\ndata: {data}\n\n")
+}
+
+/// A part of the present state, `fields` of JSON; the last one has the cursor
+/// from which the log goes on.
+pub fn snapshot_frame(part: u32, fields: &str, cursor: Option<&Cursor>) -> String {
+    let head = cursor.map_or(String::new(), |cursor| format!("id: {cursor}\n"));
+    let quoted = cursor.map_or("null".to_owned(), |cursor| format!("\"{cursor}\""));
+    let more = cursor.is_none();
+    format!(
+        "{head}event: snapshot\ndata: {{\"part\":{part},\"more\":{more},\"cursor\":{quoted},{fields}}}\n\n"
+    )
+}
+
+/// The frame that says that the topics were changed: all after `cursor` is of
+/// those that are `told`.
+pub fn topics_frame(cursor: &Cursor, told: &Map<String, Value>) -> String {
+    let mut data = Map::from_iter([("cursor".to_owned(), cursor.to_string().into())]);
+    data.extend(told.clone());
+    format!("id: {cursor}\nevent: topics\ndata: {}\n\n", Value::from(data))
 }
 
 /// The last frame of a stream. Each client is told another time to come back,
@@ -61,23 +93,27 @@ pub fn push_events(body: &mut String, events: &[Arc<Event>]) {
 
 /// What a poll is answered besides events.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub struct Answered<'a> {
     /// Where to go on.
     pub cursor: &'a Cursor,
     /// Whether there is more already.
     pub more: bool,
     /// Whether the cursor was of use.
     pub reset: Option<Reset>,
+    /// The topics, if they were changed since it was told last.
+    pub topics: Option<&'a Topics>,
     /// How long to wait before the next poll, in milliseconds.
     pub retry_after_ms: u64,
     /// The time.
     pub now: Millis,
+    /// More fields, each with a comma before it.
+    pub more_fields: &'a str,
 }
 
 /// Writes the answer of a poll: `events` as [`push_events`] wrote them, and
 /// what else is told.
-pub fn push_answer(body: &mut String, events: &str, told: &Told<'_>) {
-    let Told { cursor, more, reset, retry_after_ms, now } = told;
+pub fn push_answer(body: &mut String, events: &str, told: &Answered<'_>) {
+    let Answered { cursor, more, reset, topics, retry_after_ms, now, more_fields } = told;
     let time = rfc3339(*now);
     let _ =
         write!(body, "{{\"events\":[{events}],\"cursor\":\"{cursor}\",\"more\":{more},\"reset\":");
@@ -85,7 +121,13 @@ pub fn push_answer(body: &mut String, events: &str, told: &Told<'_>) {
         Some(reset) => write!(body, "{{\"reason\":\"{}\"}}", reset.as_str()),
         None => write!(body, "null"),
     };
-    let _ = writeln!(body, ",\"retry_after_ms\":{retry_after_ms},\"server_time\":\"{time}\"}}");
+    for (name, value) in topics.iter().flat_map(|topics| topics.json()) {
+        let _ = write!(body, ",\"{name}\":{value}");
+    }
+    let _ = writeln!(
+        body,
+        ",\"retry_after_ms\":{retry_after_ms},\"server_time\":\"{time}\"{more_fields}}}"
+    );
 }
 
 /// The frames of `events` in one piece; of one event, without a copy.

@@ -1,5 +1,6 @@
 use super::hub::Readers;
 use super::{Events, Filter, log};
+use crate::clock::Millis;
 use crate::db;
 
 /// Which part of the past is wanted.
@@ -27,6 +28,12 @@ pub struct Past {
 }
 
 impl Readers {
+    /// The position after which everything happened at `time` or later.
+    pub async fn position_at(&self, time: Millis) -> db::Result<i64> {
+        let span = (self.tail.pruned_to(), self.tail.head());
+        self.db.read(move |conn| log::position_at(conn, span, time)).await
+    }
+
     /// The past of what `filter` lets pass. What is published meanwhile does
     /// not move it.
     pub async fn past(&self, filter: Filter, span: Span) -> db::Result<Past> {

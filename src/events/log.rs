@@ -223,7 +223,7 @@ impl Page {
         for row in rows {
             let seq = row.seq;
             if let Some(event) = event(epoch, row).filter(|event| filter.matches(event)) {
-                self.events.push(event);
+                self.events.push(filter.told(event));
                 self.reached = seq;
                 if self.events.len() == limit {
                     return true;
@@ -327,6 +327,24 @@ pub(super) fn topics_between(conn: &mut Conn, from: i64, to: i64) -> db::Result<
     Ok(events::table.filter(events::seq.between(from, to)).select(events::topics).load(conn)?)
 }
 
+/// What happened, and where it was told.
+#[derive(Clone, Debug, Queryable)]
+pub struct Told {
+    /// Its position.
+    pub seq: i64,
+    /// One of [`KINDS`](super::KINDS).
+    pub kind: String,
+    /// Its topics, with blanks between.
+    pub topics: String,
+}
+
+/// What was told in positions `after < seq <= to`, oldest first, at most `most`.
+pub fn told_between(conn: &mut Conn, (after, to): (i64, i64), most: i64) -> db::Result<Vec<Told>> {
+    let told = events::table.filter(events::seq.gt(after)).filter(events::seq.le(to));
+    let columns = (events::seq, events::kind, events::topics);
+    Ok(told.order(events::seq).limit(most).select(columns).load(conn)?)
+}
+
 /// The last position in `after < seq <= to` whose event happened before `time`.
 pub(super) fn last_before(
     conn: &mut Conn,
@@ -339,6 +357,31 @@ pub(super) fn last_before(
         .filter(events::time.lt(time))
         .order(events::seq.desc());
     Ok(old.select(events::seq).first(conn).optional()?)
+}
+
+/// The last position in `after..=to` up to which everything happened before
+/// `time`. Positions and times go the same way, so it halves what is left until
+/// it is found: there is no index by time.
+pub(super) fn position_at(
+    conn: &mut Conn,
+    (after, to): (i64, i64),
+    time: Millis,
+) -> db::Result<i64> {
+    let (mut low, mut high) = (after, to);
+    while low < high {
+        let middle = low + (high - low + 1) / 2;
+        let told = events::table
+            .filter(events::seq.gt(low))
+            .filter(events::seq.le(middle))
+            .order(events::seq.desc());
+        let at: Option<Millis> = told.select(events::time).first(conn).optional()?;
+        if at.is_some_and(|at| at >= time) {
+            high = middle - 1;
+        } else {
+            low = middle;
+        }
+    }
+    Ok(low)
 }
 
 /// Forgets everything up to `seq`.

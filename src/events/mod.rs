@@ -8,10 +8,13 @@
 //! is one reader's place in the log. What a node was not told, it reads; being
 //! told is only faster.
 
+mod access;
+mod ascii;
 mod blocks;
 mod cursor;
 mod event;
 mod filter;
+mod fold;
 mod frames;
 mod history;
 mod hub;
@@ -20,21 +23,34 @@ mod log;
 mod publisher;
 mod relay;
 mod retention;
+mod saved;
 mod subscription;
 mod tail;
 mod topic;
 mod writer;
 
+pub use access::may_read;
+pub use ascii::to_ascii;
 pub use cursor::{Cursor, MalformedCursor};
 pub use event::{Event, Events, Fact, KINDS, known_kind};
 pub use filter::Filter;
-pub use frames::{Told, bye_frame, heartbeat_frame, jitter, push_answer, push_events, reset_frame};
+pub use fold::{Bound, Folded};
+pub use frames::{
+    Answered, bye_frame, heartbeat_frame, jitter, push_answer, push_events, reset_frame,
+    reset_to_snapshot_frame, snapshot_frame,
+};
 pub use history::{Past, Span};
-pub use hub::{Asker, GATHER, Guest, Hub, POLL_BYTES, ROOM, Readers};
+pub use hub::{
+    Asker, GATHER, Guest, Hub, POLL_BYTES, ROOM, Readers, StreamId, TopicChange, Topics,
+};
 pub use interest::Interest;
-pub use log::{Head, Recorded, checkpoint, head, recorded, renew_epoch, try_write};
+pub use log::{
+    Head, Recorded, Told, all_after, checkpoint, head, recorded, renew_epoch, told_between,
+    try_write,
+};
 pub use publisher::{Publisher, Receipt, Tx};
 pub use relay::Relay;
+pub use saved::{Follows, Saved};
 pub use subscription::{Batch, Reset, Room, Start, Step, Subscription};
 pub use tail::Tail;
 pub use topic::{Access, Topic};
@@ -79,6 +95,11 @@ pub struct StreamsConfig {
     pub hand_over: bool,
     /// What clients are told to wait before they come back.
     pub retry_ms: u64,
+    /// How many events may wait for a reader that does not keep up before its
+    /// prices and stock are folded.
+    pub conflate_events: usize,
+    /// How many bytes of them.
+    pub buffer_bytes: usize,
 }
 
 /// Why work on the log came to nothing.
@@ -180,7 +201,9 @@ impl Log {
             heartbeat: Duration::from_secs(streams.heartbeat_seconds),
             hand_over: streams.hand_over && cfg!(target_os = "linux"),
             write_time: Duration::from_secs(streams.write_seconds),
+            fold_beyond: Bound { events: streams.conflate_events, bytes: streams.buffer_bytes },
             stopping,
+            hubs: hub::Hubs::default(),
         };
         Ok(Log { publisher, readers, writer })
     }

@@ -1,5 +1,6 @@
-use super::frames::join;
-use super::hub::{Asker, Guest, Hub, Look, Piece};
+use super::fold::{self, Folded};
+use super::frames::{chunk, join};
+use super::hub::{Asker, Guest, Hub, Look, Piece, StreamId, Topics};
 use super::{Cursor, Event, Events, Filter, log};
 use crate::db;
 use crate::handover::Landed;
@@ -54,6 +55,8 @@ pub enum Step {
     Events(Batch),
     /// Nothing happened for a while.
     Heartbeat,
+    /// Its topics were changed. What comes now is of the new ones.
+    Topics(Topics),
     /// Some of what was to come is gone. It goes on after this position.
     Reset(Reset),
     /// It is over, and this is why.
@@ -65,8 +68,8 @@ pub enum Step {
 pub enum Batch {
     /// For every reader at the same place.
     Shared(Rc<Piece>),
-    /// For one.
-    Own(Events),
+    /// For one, and what it was spared.
+    Own(Events, Option<Folded>),
 }
 
 impl Batch {
@@ -74,7 +77,23 @@ impl Batch {
     pub fn events(&self) -> &Events {
         match self {
             Batch::Shared(piece) => &piece.page.events,
-            Batch::Own(events) => events,
+            Batch::Own(events, _) => events,
+        }
+    }
+
+    /// What the reader is told before the events, if some were left out.
+    pub fn folded(&self) -> Option<&Folded> {
+        match self {
+            Batch::Shared(piece) => piece.folded(),
+            Batch::Own(_, folded) => folded.as_ref(),
+        }
+    }
+
+    /// How many events were left out.
+    fn spared(&self) -> u64 {
+        match self {
+            Batch::Shared(piece) => piece.spared(),
+            Batch::Own(_, folded) => folded.as_ref().map_or(0, |folded| folded.events as u64),
         }
     }
 
@@ -82,7 +101,10 @@ impl Batch {
     pub fn frames(&self) -> Bytes {
         match self {
             Batch::Shared(piece) => piece.frames().clone(),
-            Batch::Own(events) => join(events, Event::frame),
+            Batch::Own(events, None) => join(events, Event::frame),
+            Batch::Own(events, Some(folded)) => {
+                [folded.frame().as_bytes(), &join(events, Event::frame)].concat().into()
+            }
         }
     }
 
@@ -90,7 +112,13 @@ impl Batch {
     pub(super) fn chunks(&self) -> Bytes {
         match self {
             Batch::Shared(piece) => piece.chunks().clone(),
-            Batch::Own(events) => join(events, |event| event.chunk().clone()),
+            Batch::Own(events, folded) => {
+                let joined = join(events, |event| event.chunk().clone());
+                match folded {
+                    Some(folded) => [chunk(&folded.frame()), joined].concat().into(),
+                    None => joined,
+                }
+            }
         }
     }
 }
@@ -152,9 +180,14 @@ impl Subscription {
         start: &Start,
         guest: Guest,
     ) -> db::Result<(Subscription, Option<Reset>)> {
+        let user = guest.follows.as_ref().map(|follows| follows.user.clone());
         // Until it is known where it stands, nothing is news to it.
         let key = hub.enter(filter, guest, i64::MAX);
         let subscription = Subscription::resume(hub, key);
+        if let Some(user) = user {
+            // It may have been changed before this one was among those who hear of it.
+            hub.follow_saved(&user).await?;
+        }
         let (cursor, reset) = subscription.begin(start).await?;
         hub.advance(key, cursor);
         Ok((subscription, reset))
@@ -198,10 +231,40 @@ impl Subscription {
         Cursor { epoch, seq: self.hub.cursor(self.key) }
     }
 
+    /// By which whoever opened it can change its topics.
+    pub fn id(&self) -> StreamId {
+        self.hub.stream_id(self.key)
+    }
+
     /// The cursor, moved over whatever was looked at and not for this reader.
     pub fn settle(&mut self) -> Cursor {
         self.hub.settle(self.key);
         self.cursor()
+    }
+
+    /// Says where the reader stands: it has been given all up to `seq` in another
+    /// way.
+    pub fn place(&self, seq: i64) {
+        self.hub.advance(self.key, seq);
+    }
+
+    /// Takes its place from the reader until it is given another: nothing is
+    /// news to it meanwhile.
+    pub fn displace(&mut self) {
+        self.past = None;
+        self.hub.advance(self.key, i64::MAX);
+    }
+
+    /// Whether it wants the present state where its cursor is of no use.
+    pub fn snapshots(&self) -> bool {
+        self.hub.snapshots(self.key)
+    }
+
+    /// Why it is over, if it is; if not, whoever asks is woken when it is, or
+    /// when there is news.
+    pub fn ended(&self, cx: &Context<'_>) -> Option<&'static str> {
+        self.hub.listen(self.key, cx);
+        self.hub.ended(self.key)
     }
 
     /// Where to count.
@@ -222,6 +285,7 @@ impl Subscription {
     pub fn is_at_rest(&self) -> bool {
         self.past.is_none()
             && self.hub.ended(self.key).is_none()
+            && !self.hub.is_untold(self.key)
             && matches!(self.hub.look(self.key), Look::Nothing)
     }
 
@@ -273,6 +337,11 @@ impl Subscription {
             if let Some(code) = self.hub.ended(self.key) {
                 return Poll::Ready(Ok(Some(Step::End(code))));
             }
+            if let Some(topics) = self.hub.take_untold(self.key) {
+                // What was looked up for the old ones is not for the new ones.
+                self.past = None;
+                return Poll::Ready(Ok(Some(Step::Topics(topics))));
+            }
             let taken = match &mut self.past {
                 Some(past) => match past.as_mut().poll(cx) {
                     Poll::Ready(page) => {
@@ -321,6 +390,9 @@ impl Subscription {
             self.hub.advance(self.key, page.pruned_to);
             return Taken::Step(Step::Reset(Reset::Expired));
         }
+        let from = self.cursor();
+        // So far behind it has missed more than any bound.
+        let spared = if self.hub.folds(self.key) { fold::fold(&mut page, room) } else { 0 };
         let fits = room.fitting(&page.events);
         if fits < page.events.len() {
             page.events.truncate(fits);
@@ -330,7 +402,8 @@ impl Subscription {
             }
         }
         self.hub.advance(self.key, page.reached);
-        self.took(Batch::Own(page.events))
+        let folded = Folded { events: spared, from, to: self.cursor() };
+        self.took(Batch::Own(page.events, (spared > 0).then_some(folded)))
     }
 
     fn take_piece(&mut self, piece: &Rc<Piece>, room: Room) -> Taken {
@@ -345,12 +418,14 @@ impl Subscription {
             Some(event) => self.hub.advance(self.key, event.seq),
             None => return Taken::NoRoom,
         }
-        self.took(Batch::Own(events))
+        // A stream has room for a whole piece, and nobody else's is folded.
+        self.took(Batch::Own(events, None))
     }
 
     fn took(&self, batch: Batch) -> Taken {
         let events = batch.events().len();
         self.metrics().delivered.inc_by(events as u64);
+        self.metrics().folded.inc_by(batch.spared());
         if events == 0 { Taken::Nothing } else { Taken::Step(Step::Events(batch)) }
     }
 }

@@ -91,6 +91,13 @@ impl Tail {
         self.inner.head.load(Ordering::Acquire)
     }
 
+    /// The position of the last event that this node committed or announced:
+    /// beyond [`head`](Tail::head) while an older one of another node is missing.
+    pub fn offered(&self) -> i64 {
+        let state = self.lock();
+        state.early.last_key_value().map_or(self.head(), |(seq, _)| *seq)
+    }
+
     /// Everything up to here is gone.
     pub fn pruned_to(&self) -> i64 {
         self.inner.pruned_to.load(Ordering::Acquire)
@@ -178,7 +185,7 @@ impl Tail {
 
     /// Up to `most` events after position `after`, in order; `None` if that is
     /// further back than memory goes.
-    pub(super) fn after(&self, after: i64, most: usize) -> Option<Events> {
+    pub fn after(&self, after: i64, most: usize) -> Option<Events> {
         let state = self.lock();
         if after < state.floor {
             return None;
@@ -212,6 +219,10 @@ impl Tail {
         if filter.followed().len() > 1 {
             found.sort_unstable_by_key(|event| event.seq);
             found.dedup_by_key(|event| event.seq);
+        }
+        drop(state);
+        if filter.is_ascii() {
+            found = found.into_iter().map(|event| filter.told(event)).collect();
         }
         let fits = room.fitting(&found);
         let whole = fits == found.len();

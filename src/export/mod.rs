@@ -9,4 +9,4 @@ mod routes;
 mod sheets;
 mod store;
 
-pub use routes::routes;
+pub use routes::{Docs, routes};

@@ -12,6 +12,12 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::stream;
+use utoipa::OpenApi;
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(get_products, get_stock, get_prices))]
+pub struct Docs;
 
 /// `/v1/export/{products,stock,prices}.csv`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -90,6 +96,13 @@ fn file<P: Send + 'static>(
 }
 
 /// `GET /v1/export/products.csv`: what a merchant offers, as an import reads it.
+#[utoipa::path(
+    get, path = "/v1/export/products.csv", tag = "write", security(("bearer" = [])), summary = "Your products as a file 导出商品",
+    params(("merchant" = Option<String>, Query, description = "For operators"),
+        ("headers" = Option<String>, Query, description = "`en` (default) or `zh`"),
+        ("bom" = Option<bool>, Query, description = "With a byte order mark, for Excel")),
+    responses((status = 200, description = "As the import reads them", content_type = "text/csv", body = String))
+)]
 async fn get_products(
     request: HttpRequest,
     caller: Caller,
@@ -109,6 +122,15 @@ async fn get_products(
 }
 
 /// `GET /v1/export/stock.csv`: how many there are of each.
+#[utoipa::path(
+    get, path = "/v1/export/stock.csv", tag = "write", security(("bearer" = [])), summary = "Your stock changes as a file 导出库存流水",
+    params(("from" = Option<String>, Query, description = "RFC 3339 or a business day"),
+        ("to" = Option<String>, Query, description = "RFC 3339 or a business day"),
+        ("merchant" = Option<String>, Query, description = "For operators"),
+        ("headers" = Option<String>, Query, description = "`en` (default) or `zh`"),
+        ("bom" = Option<bool>, Query, description = "With a byte order mark, for Excel")),
+    responses((status = 200, description = "Oldest first", content_type = "text/csv", body = String))
+)]
 async fn get_stock(
     request: HttpRequest,
     caller: Caller,
@@ -131,6 +153,15 @@ async fn get_stock(
 type Span = (Option<i64>, (Millis, Millis));
 
 /// `GET /v1/export/prices.csv?from=&to=`: every price that was told in a time.
+#[utoipa::path(
+    get, path = "/v1/export/prices.csv", tag = "write", security(("bearer" = [])), summary = "Your prices as a file 导出价格流水",
+    params(("from" = Option<String>, Query, description = "RFC 3339 or a business day"),
+        ("to" = Option<String>, Query, description = "RFC 3339 or a business day"),
+        ("merchant" = Option<String>, Query, description = "For operators"),
+        ("headers" = Option<String>, Query, description = "`en` (default) or `zh`"),
+        ("bom" = Option<bool>, Query, description = "With a byte order mark, for Excel")),
+    responses((status = 200, description = "Oldest first", content_type = "text/csv", body = String))
+)]
 async fn get_prices(
     request: HttpRequest,
     caller: Caller,

@@ -45,6 +45,40 @@ impl Params {
         parts.map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
     }
 
+    /// The values of a filter, repeated or separated by commas; none if it is
+    /// not given.
+    ///
+    /// # Errors
+    /// `empty_parameter` if one of them is nothing: a filter that filters
+    /// nothing is a slip; `too_many_values` beyond `most`.
+    pub fn take_values(
+        &mut self,
+        name: &'static str,
+        most: usize,
+    ) -> Result<Option<Vec<String>>, Refusal> {
+        self.known.push(name);
+        let Some(values) = self.values.remove(name) else { return Ok(None) };
+        let parts = values.iter().flat_map(|value| value.split(','));
+        let values: Vec<String> = parts.map(str::trim).map(str::to_owned).collect();
+        if values.iter().any(String::is_empty) {
+            return Err(Refusal::invalid(
+                name,
+                "empty_parameter",
+                format!("`{name}` is empty; leave it out, or give values with commas between"),
+                format!("“{name}”为空；请省略，或用逗号分隔多个值"),
+            ));
+        }
+        if values.len() > most {
+            return Err(Refusal::invalid(
+                name,
+                "too_many_values",
+                format!("`{name}` may have {most} values"),
+                format!("“{name}”最多 {most} 个值"),
+            ));
+        }
+        Ok(Some(values))
+    }
+
     /// A whole number between `min` and `max`.
     pub fn take_number(
         &mut self,

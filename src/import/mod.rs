@@ -15,7 +15,7 @@ mod table;
 mod values;
 
 pub use report::Report;
-pub use routes::routes;
+pub use routes::{Docs, routes};
 pub use sheet::{Field, Format, RowError, Sheet, SheetError, open};
 pub use table::GUARDED;
 

@@ -8,6 +8,12 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{self, Path, ServiceConfig};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(post_file, post_named))]
+pub struct Docs;
 
 /// `/v1/import` and `/v1/import/{file}`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -23,11 +29,26 @@ pub fn routes(service: &mut ServiceConfig) {
 }
 
 /// `POST /v1/import`: a file by its content type or its looks.
+#[utoipa::path(
+    method(post, put), path = "/v1/import", tag = "write", security(("bearer" = [])), summary = "Send a file 导入",
+    params(("mode" = Option<String>, Query, description = "`partial` (good rows are applied) or `atomic` (all or none)"),
+        ("confirm" = Option<bool>, Query, description = "Moves by more than half are meant")),
+    request_body(content = String, content_type = "text/csv", description = "CSV or NDJSON; UTF-8, UTF-16 or GBK"),
+    responses((status = 200, description = "All rows are good; 207 if some were refused", body = Object, example = json!({"rows":2,"applied":1,"unchanged":0,"failed":1,"mode":"partial","encoding":"utf-8","format":"csv","ignored_columns":[],"errors":[{"line":3,"field":"product","code":"unknown_product","value":null,"detail":"there is no product `biluochun-2020`"}],"errors_omitted":0})))
+)]
 async fn post_file(write: Write) -> Result<HttpResponse, Problem> {
     import(None, write).await
 }
 
 /// `POST /v1/import/prices.csv`: a file by its name.
+#[utoipa::path(
+    method(post, put), path = "/v1/import/{file}", tag = "write", security(("bearer" = [])), summary = "Send a file by its name 导入",
+    params(("file" = String, Path, description = "Its name tells its format", example = "prices.csv"),
+        ("mode" = Option<String>, Query, description = "`partial` (good rows are applied) or `atomic` (all or none)"),
+        ("confirm" = Option<bool>, Query, description = "Moves by more than half are meant")),
+    request_body(content = String, content_type = "text/csv", description = "CSV or NDJSON; UTF-8, UTF-16 or GBK"),
+    responses((status = 200, description = "All rows are good; 207 if some were refused", body = Object, example = json!({"rows":2,"applied":1,"unchanged":0,"failed":1,"mode":"partial","encoding":"utf-8","format":"csv","ignored_columns":[],"errors":[{"line":3,"field":"product","code":"unknown_product","value":null,"detail":"there is no product `biluochun-2020`"}],"errors_omitted":0})))
+)]
 async fn post_named(file: Path<String>, write: Write) -> Result<HttpResponse, Problem> {
     import(Some(&file), write).await
 }

@@ -2,7 +2,7 @@
 
 mod routes;
 
-pub use routes::routes;
+pub use routes::{Docs, routes};
 
 use crate::auth::Writer;
 use crate::catalogue::{

@@ -8,6 +8,12 @@ use actix_web::HttpResponse;
 use actix_web::http::Method;
 use actix_web::web::{self, Path, ServiceConfig};
 use serde_json::json;
+use utoipa::OpenApi;
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(post_product, put_product, delete_product))]
+pub struct Docs;
 
 /// `/v1/products` and `/v1/products/{id}`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -27,6 +33,11 @@ pub fn routes(service: &mut ServiceConfig) {
 }
 
 /// `POST /v1/products`: a new product.
+#[utoipa::path(
+    post, path = "/v1/products", tag = "write", security(("bearer" = [])), summary = "List a product 上架",
+    request_body(content = Object, example = json!({"id":"biluochun-2026","name":"洞庭碧螺春","category":"green","market":"fangcun","unit":"jin","price":"680.00","stock":25000})),
+    responses((status = 201, description = "Listed", body = Object, example = json!({"product":{"id":"biluochun-2026","name":"洞庭碧螺春","price":"680.00","stock":25000,"version":1},"changed":true,"receipt":{"id":"5u8704-1","topics":["arrivals","product/biluochun-2026"],"subscribers":4}})))
+)]
 async fn post_product(mut write: Write) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
     let new: NewProduct = write.body()?;
@@ -42,6 +53,13 @@ async fn post_product(mut write: Write) -> Result<HttpResponse, Problem> {
 }
 
 /// `PUT /v1/products/{id}`: a product as it is to be.
+#[utoipa::path(
+    put, path = "/v1/products/{id}", tag = "write", security(("bearer" = [])), summary = "Say what a product is 改商品",
+    params(("id" = String, Path, description = "The product", example = "7542-2003"),
+        ("confirm" = Option<bool>, Query, description = "A move of the price by more than half is meant")),
+    request_body(content = Object, example = json!({"id":"biluochun-2026","name":"洞庭碧螺春","category":"green","market":"fangcun","unit":"jin","price":"680.00","stock":25000})),
+    responses((status = 200, description = "As it is now; 201 if it is new", body = Object, example = json!({"product":{"id":"biluochun-2026","name":"洞庭碧螺春","price":"680.00","stock":25000,"version":1},"changed":true,"receipt":{"id":"5u8704-1","topics":["arrivals","product/biluochun-2026"],"subscribers":4}})))
+)]
 async fn put_product(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
     let mut new: NewProduct = write.body()?;
@@ -82,6 +100,11 @@ async fn put_product(id: Path<String>, mut write: Write) -> Result<HttpResponse,
 }
 
 /// `DELETE /v1/products/{id}`: out of the offer.
+#[utoipa::path(
+    delete, path = "/v1/products/{id}", tag = "write", security(("bearer" = [])), summary = "Withdraw a product 下架",
+    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    responses((status = 200, description = "Withdrawn", body = Object, example = json!({"product":{"id":"biluochun-2026","name":"洞庭碧螺春","price":"680.00","stock":25000,"version":1},"changed":true,"receipt":{"id":"5u8704-1","topics":["arrivals","product/biluochun-2026"],"subscribers":4}})))
+)]
 async fn delete_product(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
     std::mem::take(&mut write.params).finish()?;

@@ -2,7 +2,7 @@
 
 mod routes;
 
-pub use routes::{ops_routes, routes};
+pub use routes::{Docs, ops_routes, routes};
 
 use crate::catalogue;
 use crate::db;

@@ -10,6 +10,12 @@ use actix_web::http::Method;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
+use utoipa::OpenApi;
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(get_status, get_limits, get_ready))]
+pub struct Docs;
 
 /// What stands on the public listener: `/v1/status`, `/v1/limits`, `/readyz`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -35,6 +41,10 @@ fn answer(body: &Value) -> HttpResponse {
 }
 
 /// `GET /v1/status`.
+#[utoipa::path(
+    get, path = "/v1/status", tag = "service", security((), ("bearer" = [])), summary = "How the service is 运行状态",
+    responses((status = 200, description = "What runs, and where its log ends", body = Object, example = json!({"name":"teawire","version":"0.1.0","time":"2026-12-01T00:47:26.902Z","epoch":"5u8704","head":"5u8704-a","oldest":"5u8704-0","streams":12,"polls":3,"products":200})))
+)]
 async fn get_status(
     request: HttpRequest,
     doctor: Data<Doctor>,
@@ -60,6 +70,10 @@ async fn get_status(
 }
 
 /// `GET /v1/limits`: what a caller may, before they find out.
+#[utoipa::path(
+    get, path = "/v1/limits", tag = "service", security((), ("bearer" = [])), summary = "What a caller may 限额",
+    responses((status = 200, description = "Every limit, before you find out", body = Object, example = json!({"enabled":true,"reads_per_second":50,"body_bytes":262144,"poll_wait_seconds":50})))
+)]
 async fn get_limits(
     request: HttpRequest,
     limits: Data<Limits>,
@@ -78,7 +92,8 @@ async fn get_limits(
             ("body_seconds", json!(http.body_seconds)),
             ("heartbeat_seconds", json!(streams.heartbeat_seconds)),
             ("write_seconds", json!(streams.write_seconds)),
-            ("buffer_bytes", json!(crate::events::ROOM.bytes)),
+            ("buffer_bytes", json!(streams.buffer_bytes)),
+            ("conflate_events", json!(streams.conflate_events)),
             ("poll_wait_seconds", json!(50)),
             ("poll_events", json!(100)),
             ("poll_bytes", json!(48 * 1024)),
@@ -99,6 +114,10 @@ async fn get_health() -> HttpResponse {
 }
 
 /// `GET /readyz`: it can read and write, and is not about to stop.
+#[utoipa::path(
+    get, path = "/readyz", tag = "service", security(()), summary = "Whether it takes requests 是否就绪",
+    responses((status = 200, description = "It can read and write, and is not about to stop; else 503", body = Object, example = json!({"status":"ready"})))
+)]
 async fn get_ready(doctor: Data<Doctor>) -> HttpResponse {
     match doctor.ready().await {
         Ok(()) => answer(&json!({ "status": "ready" })),

@@ -9,7 +9,7 @@ pub mod similar;
 mod store;
 
 pub use change::{Asked, PriceChanged, confirm_needed, confirm_needed_by_weight};
-pub use routes::routes;
+pub use routes::{Docs, routes};
 
 use crate::auth::Writer;
 use crate::catalogue::{self, Offer, Product};

@@ -9,13 +9,19 @@ use actix_web::HttpResponse;
 use actix_web::http::Method;
 use actix_web::web::{self, Path, ServiceConfig};
 use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(put_price))]
+pub struct Docs;
 
 /// `/v1/products/{id}/price`.
 pub fn routes(service: &mut ServiceConfig) {
     service.service(resource("/v1/products/{id}/price", [(Method::PUT, || web::to(put_price))]));
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewPrice {
     price: String,
@@ -25,7 +31,7 @@ struct NewPrice {
     note: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Priced {
     product: String,
     price: String,
@@ -39,6 +45,13 @@ struct Priced {
 }
 
 /// `PUT /v1/products/{id}/price`: sets the price and tells who follows it.
+#[utoipa::path(
+    put, path = "/v1/products/{id}/price", tag = "write", security(("bearer" = [])), summary = "Set a price 改价",
+    params(("id" = String, Path, description = "The product", example = "7542-2003"),
+        ("confirm" = Option<bool>, Query, description = "A move by more than half is meant")),
+    request_body(content = NewPrice, example = json!({"price":"128.00"})),
+    responses((status = 200, description = "The price it has now; `receipt` is null where it was no news", body = Priced))
+)]
 async fn put_price(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
     let body: NewPrice = write.body()?;

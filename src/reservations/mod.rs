@@ -12,7 +12,7 @@ mod routes;
 mod store;
 
 pub use expiry::Expiry;
-pub use routes::routes;
+pub use routes::{Docs, routes};
 pub use store::Reservation;
 
 use crate::auth::Writer;

@@ -11,6 +11,12 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::OpenApi;
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(post_reservation, delete_reservation, post_commit, get_reservations))]
+pub struct Docs;
 
 /// How long a reservation lasts unless it says otherwise, in seconds.
 const LASTS: i64 = 900;
@@ -75,6 +81,12 @@ fn body_of(done: &Done, status: &str) -> Value {
 }
 
 /// `POST /v1/products/{id}/reservations`.
+#[utoipa::path(
+    post, path = "/v1/products/{id}/reservations", tag = "write", security(("bearer" = [])), summary = "Reserve some of it 预留",
+    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    request_body(content = Object, example = json!({"quantity":2,"expires_in":900,"reference":"order-981"})),
+    responses((status = 201, description = "Reserved", body = Object))
+)]
 async fn post_reservation(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
     let body: Body = write.body()?;
@@ -102,6 +114,12 @@ async fn post_reservation(id: Path<String>, mut write: Write) -> Result<HttpResp
 }
 
 /// `DELETE /v1/products/{id}/reservations/{reservation}`: gives it back.
+#[utoipa::path(
+    delete, path = "/v1/products/{id}/reservations/{reservation}", tag = "write", security(("bearer" = [])), summary = "Release what was reserved 释放预留",
+    params(("id" = String, Path, description = "The product", example = "7542-2003"),
+        ("reservation" = String, Path, description = "The reservation")),
+    responses((status = 200, description = "Released", body = Object))
+)]
 async fn delete_reservation(
     path: Path<(String, String)>,
     mut write: Write,
@@ -117,6 +135,12 @@ async fn delete_reservation(
 }
 
 /// `POST /v1/products/{id}/reservations/{reservation}/commit`: it is sold.
+#[utoipa::path(
+    post, path = "/v1/products/{id}/reservations/{reservation}/commit", tag = "write", security(("bearer" = [])), summary = "Sell what was reserved 预留成交",
+    params(("id" = String, Path, description = "The product", example = "7542-2003"),
+        ("reservation" = String, Path, description = "The reservation")),
+    responses((status = 200, description = "Sold", body = Object))
+)]
 async fn post_commit(
     path: Path<(String, String)>,
     mut write: Write,
@@ -132,6 +156,11 @@ async fn post_commit(
 }
 
 /// `GET /v1/products/{id}/reservations`: those of a merchant's own product.
+#[utoipa::path(
+    get, path = "/v1/products/{id}/reservations", tag = "write", security(("bearer" = [])), summary = "What is reserved 预留列表",
+    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    responses((status = 200, description = "Those that are open", body = Object))
+)]
 async fn get_reservations(
     request: HttpRequest,
     id: Path<String>,

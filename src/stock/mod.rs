@@ -6,7 +6,7 @@ mod shelf;
 mod store;
 
 pub use change::StockChanged;
-pub use routes::routes;
+pub use routes::{Docs, routes};
 pub use shelf::Shelf;
 
 use crate::auth::Writer;

@@ -11,6 +11,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use utoipa::{OpenApi, ToSchema};
+
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(put_stock, post_stock, put_low, get_shelves))]
+pub struct Docs;
 
 /// `/v1/products/{id}/stock`.
 pub fn routes(service: &mut ServiceConfig) {
@@ -31,6 +37,12 @@ struct Low {
 
 /// `PUT /v1/me/stock/{id}`: from where on the stock of a product is low; null
 /// for the default. Nobody else is told.
+#[utoipa::path(
+    put, path = "/v1/me/stock/{id}", tag = "write", security(("bearer" = [])), summary = "From where on stock is low 低库存线",
+    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    request_body(content = Object, example = json!({"low_stock":10})),
+    responses((status = 200, description = "Nobody else is told", body = Object, example = json!({"product":"7542-2003","low_stock":10})))
+)]
 async fn put_low(id: Path<String>, mut write: Write) -> Result<HttpResponse, Problem> {
     let writer = write.writer()?;
     let Low { low_stock } = write.body()?;
@@ -47,6 +59,15 @@ async fn put_low(id: Path<String>, mut write: Write) -> Result<HttpResponse, Pro
 }
 
 /// `GET /v1/me/stock`: a merchant's products, the shortest first.
+#[utoipa::path(
+    get, path = "/v1/me/stock", tag = "write", security(("bearer" = [])), summary = "What is short 我的库存",
+    params(("low" = Option<bool>, Query, description = "Only what is low"),
+        ("days" = Option<u32>, Query, description = "Sold in how many days, 1 to 90; 30 unless given"),
+        ("merchant" = Option<String>, Query, description = "For operators"),
+        ("limit" = Option<u32>, Query, description = "1 to 200"),
+        ("after" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "The shortest first", body = Object))
+)]
 async fn get_shelves(
     request: HttpRequest,
     caller: Caller,
@@ -89,14 +110,14 @@ async fn get_shelves(
         .body(format!("{body}\n")))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Quantity {
     quantity: i64,
     note: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Delta {
     delta: i64,
@@ -104,12 +125,24 @@ struct Delta {
 }
 
 /// `PUT /v1/products/{id}/stock`: so many there are.
+#[utoipa::path(
+    put, path = "/v1/products/{id}/stock", tag = "write", security(("bearer" = [])), summary = "Say how much there is 盘点",
+    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    request_body(content = Quantity),
+    responses((status = 200, description = "How much there is now", body = Object, example = json!({"product":"7542-2003","quantity":38,"stock_unit":"piece","changed":true,"version":3,"receipt":{"id":"5u8704-3","topics":["product/7542-2003","merchant/m-lin"],"subscribers":2}})))
+)]
 async fn put_stock(id: Path<String>, write: Write) -> Result<HttpResponse, Problem> {
     let Quantity { quantity, note } = write.body()?;
     change(id.into_inner(), write, Move::To(quantity), note).await
 }
 
 /// `POST /v1/products/{id}/stock`: so many came or went.
+#[utoipa::path(
+    post, path = "/v1/products/{id}/stock", tag = "write", security(("bearer" = [])), summary = "Say how much came or went 出入库",
+    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    request_body(content = Delta),
+    responses((status = 200, description = "How much there is now", body = Object, example = json!({"product":"7542-2003","quantity":38,"stock_unit":"piece","changed":true,"version":3,"receipt":{"id":"5u8704-3","topics":["product/7542-2003","merchant/m-lin"],"subscribers":2}})))
+)]
 async fn post_stock(id: Path<String>, write: Write) -> Result<HttpResponse, Problem> {
     let Delta { delta, note } = write.body()?;
     change(id.into_inner(), write, Move::By(delta), note).await

@@ -4,11 +4,19 @@
 //! and send the same bytes, so a client may change from one to the other at
 //! any event.
 
+mod form;
 mod history;
 mod poll;
 mod request;
+mod snapshot;
 mod sse;
+mod state;
+mod subscriptions;
+pub mod text;
 mod tickets;
+mod topics;
+
+pub use snapshot::{Asked, Page, Paged, Place, Present, SnapshotError, Snapshots};
 
 use crate::events::Topic;
 use crate::http::resource;
@@ -17,6 +25,7 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use std::future::Future;
 use std::pin::Pin;
+use utoipa::OpenApi;
 
 /// Knows whether what a topic names exists. The catalogue does; it is told
 /// here what is asked of it, since it stands above.
@@ -39,12 +48,40 @@ pub enum DirectoryError {
     Db(#[from] crate::db::Error),
 }
 
-/// `/v1/stream`, `/v1/poll`, `/v1/events` (reading), `/v1/tickets`.
+/// What is answered here, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(paths(
+    sse::get_stream,
+    sse::get_topic,
+    poll::get_poll,
+    history::get_events,
+    state::get_snapshot,
+    tickets::post_ticket,
+    topics::put_topics,
+    subscriptions::get_subscriptions,
+    subscriptions::put_subscriptions
+))]
+pub struct Docs;
+
+/// `/v1/stream`, `/v1/streams/{id}/topics`, `/v1/me/subscriptions`,
+/// `/v1/poll`, `/v1/snapshot`, `/v1/events` (reading), `/v1/tickets`.
 pub fn routes(service: &mut ServiceConfig) {
     service
         .service(resource("/v1/stream", [(Method::GET, || web::to(sse::get_stream))]))
         .service(resource("/v1/stream/{topic:.+}", [(Method::GET, || web::to(sse::get_topic))]))
         .service(resource("/v1/poll", [(Method::GET, || web::to(poll::get_poll))]))
+        .service(resource("/v1/snapshot", [(Method::GET, || web::to(state::get_snapshot))]))
+        .service(resource(
+            "/v1/streams/{stream}/topics",
+            [(Method::PUT, || web::to(topics::put_topics))],
+        ))
+        .service(resource(
+            "/v1/me/subscriptions",
+            [
+                (Method::GET, || web::to(subscriptions::get_subscriptions)),
+                (Method::PUT, || web::to(subscriptions::put_subscriptions)),
+            ],
+        ))
         .service(resource("/v1/tickets", [(Method::POST, || web::to(tickets::post_ticket))]));
 }
 

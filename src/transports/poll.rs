@@ -1,9 +1,10 @@
-use super::request::{House, Wanted, start, waiting_room};
+use super::Asked;
+use super::request::{House, Wanted, start, waiting_room, wants_snapshot};
 use crate::auth::Caller;
 use crate::db;
 use crate::events::{
-    Asker, Events, GATHER, Guest, POLL_BYTES, Reset, Room, Start, Step, Subscription, Told, jitter,
-    push_answer, push_events,
+    Answered, Asker, Cursor, Events, Filter, GATHER, Guest, POLL_BYTES, Reset, Room, Start, Step,
+    Subscription, Topics, jitter, push_answer, push_events,
 };
 use crate::handover::{Control, Landed, Landing};
 use crate::http::{Params, Problem};
@@ -13,6 +14,7 @@ use actix_web::http::header::ContentEncoding;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,17 +26,45 @@ use tokio::time::{sleep, timeout};
 /// up at 60.
 const LONGEST_WAIT: i64 = 50;
 
+/// How many products, and how many bytes of them, an answer has that begins
+/// with the present state: like any other, it stays below 48 KiB.
+const STATE_PRODUCTS: usize = 50;
+const STATE_BYTES: usize = POLL_BYTES - 8 * 1024;
+
+/// How many ticks `mode=compact` leaves out of one answer: it has to end some time.
+const MOST_FOLDED: usize = 10_000;
+
 /// What a poll came to.
 struct Answer {
     events: Events,
+    /// Of each product the newest price and the newest stock are enough.
+    compact: bool,
+    /// How many events were left out since there is a newer one.
+    folded: usize,
     size: usize,
     reset: Option<Reset>,
+    topics: Option<Topics>,
     retry_after_ms: u64,
     ended: bool,
 }
 
 /// `GET /v1/poll`: what came after the cursor or, when the wait is over,
 /// nothing. 200 whenever the request was understood.
+#[utoipa::path(
+    get, path = "/v1/poll", tag = "live", security((), ("bearer" = [])), summary = "Wait for what comes next 长轮询",
+    params(("topic" = Vec<String>, Query, description = "What to follow; repeat it or put commas between", example = "price/green"),
+        ("type" = Option<Vec<String>>, Query, description = "Only these types"),
+        ("product" = Option<Vec<String>>, Query, description = "Only about these products"),
+        ("merchant" = Option<Vec<String>>, Query, description = "Only about products of these merchants"),
+        ("min_change" = Option<String>, Query, description = "Only price changes by at least so many percent", example = "2.5"),
+        ("ascii" = Option<bool>, Query, description = "JSON in ASCII: `\\u9f99` for 龙"),
+        ("cursor" = Option<String>, Query, description = "The id of the last event seen, or `earliest`"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Wins over `cursor`"),
+        ("snapshot" = Option<bool>, Query, description = "Give the present state first"),
+        ("wait" = Option<u32>, Query, description = "Seconds, 0 to 50; 25 unless given"),
+        ("limit" = Option<u32>, Query, description = "1 to 100")),
+    responses((status = 200, description = "What came after `cursor`; empty when nothing did", body = Object, example = json!({"events":[{"id":"5u8704-9","type":"announcement","topics":["announcements"],"time":"2026-12-01T00:47:27.003Z","data":{"text":"今晚十点维护五分钟"}}],"cursor":"5u8704-9","more":false,"reset":null,"retry_after_ms":0,"server_time":"2026-12-01T00:47:28.000Z"})))
+)]
 pub(super) async fn get_poll(
     request: HttpRequest,
     caller: Caller,
@@ -44,31 +74,58 @@ pub(super) async fn get_poll(
     let cursor = params.take("cursor")?;
     let wait = params.take_number("wait", 0, LONGEST_WAIT)?.unwrap_or(25).unsigned_abs();
     let limit = params.take_number("limit", 1, 100)?.unwrap_or(100) as usize;
-    let wanted = Wanted::take(&mut params, None, &caller, &house.limits)?;
+    let compact = params.take_one_of("mode", &["full", "compact"])? == Some("compact");
+    let start = start(&request, cursor);
+    let snapshots = wants_snapshot(&mut params, start.as_ref())?;
+    let mut wanted = Wanted::take(&mut params, None, &caller, &house.limits)?;
     params.finish()?;
     wanted.admit(&caller, &house).await?;
     let address = house.address(&request);
     let user = caller.identity().map(|identity| &*identity.sub);
     let seat = house.limits.seat(address, user)?;
 
-    let start = start(&request, cursor);
     // Without a cursor there is nothing to wait for: what is wanted is one.
     let wait = if start.is_none() { 0 } else { wait };
+    let from_now = start.is_none();
     let start = start.unwrap_or(Start::Now);
-    let guest = Guest { caller, seat: Some(seat), until: None, streams: false, closes: false };
-    let (mut subscription, reset) =
-        Subscription::open(&house.hub, wanted.filter(), &start, guest).await?;
+    let guest = Guest {
+        caller,
+        seat: Some(seat),
+        until: None,
+        streams: false,
+        folds: false,
+        follows: wanted.follows(),
+        closes: false,
+        snapshots,
+    };
+    let filter = wanted.filter();
+    let of_state = filter.of_state();
+    let (mut subscription, reset) = Subscription::open(&house.hub, filter, &start, guest).await?;
     let readers = house.hub.readers();
+    if snapshots && (from_now || reset.is_some()) {
+        return with_state(&house, of_state, reset).await;
+    }
     let stopping = *readers.stopping.borrow();
     let wait = if reset.is_some() || stopping { 0 } else { wait };
     let wait = Duration::from_secs(wait);
     let retry_after_ms = if stopping { jitter(1_000, 5_000) } else { 0 };
-    let mut answer = Answer { events: Events::new(), size: 0, reset, retry_after_ms, ended: false };
+    let mut answer = Answer {
+        events: Events::new(),
+        compact,
+        folded: 0,
+        size: 0,
+        reset,
+        topics: None,
+        retry_after_ms,
+        ended: false,
+    };
     answer.take_ready(&mut subscription, limit).await?;
     let keeps = request.head().connection_type() == ConnectionType::KeepAlive;
     if answer.is_empty()
         && !wait.is_zero()
         && keeps
+        // What waits elsewhere is answered with every tick.
+        && !compact
         && let Some(control) = waiting_room(&request, &house.hub)
     {
         let signature = control.signature();
@@ -93,13 +150,45 @@ pub(super) async fn get_poll(
     let mut events = String::with_capacity(answer.size);
     push_events(&mut events, &answer.events);
     let (reset, retry_after_ms) = (answer.reset, answer.retry_after_ms);
-    let told = Told { cursor: &cursor, more, reset, retry_after_ms, now: house.gate.now() };
+    let more_fields = match compact {
+        true => format!(",\"folded\":{},\"unread\":null", answer.folded),
+        false => String::new(),
+    };
+    let (topics, now, more_fields) = (answer.topics.as_ref(), house.gate.now(), &*more_fields);
+    let told = Answered { cursor: &cursor, more, reset, topics, retry_after_ms, now, more_fields };
     let mut body = String::with_capacity(answer.size + 200);
     push_answer(&mut body, &events, &told);
-    Ok(HttpResponse::Ok()
+    Ok(json_answer(body))
+}
+
+/// The present state, and from where the log goes on.
+async fn with_state(
+    house: &House,
+    filter: Filter,
+    reset: Option<Reset>,
+) -> Result<HttpResponse, Problem> {
+    let asked = Asked { filter, from: None, products: STATE_PRODUCTS, bytes: STATE_BYTES };
+    let page = house.snapshots.page(asked).await?;
+    let readers = house.hub.readers();
+    let epoch = readers.tail.epoch().clone();
+    let next = page.next.as_ref().map(|place| format!("\"{}\"", place.token(&epoch)));
+    let next = next.unwrap_or_else(|| "null".to_owned());
+    let more_fields = format!(",\"snapshot\":{{{},\"next\":{next}}}", page.fields);
+    let retry_after_ms = if *readers.stopping.borrow() { jitter(1_000, 5_000) } else { 0 };
+    let cursor = Cursor { epoch, seq: page.position };
+    let (now, more, more_fields) = (house.gate.now(), false, &*more_fields);
+    let topics = None;
+    let told = Answered { cursor: &cursor, more, reset, topics, retry_after_ms, now, more_fields };
+    let mut body = String::with_capacity(page.fields.len() + 300);
+    push_answer(&mut body, "", &told);
+    Ok(json_answer(body))
+}
+
+fn json_answer(body: String) -> HttpResponse {
+    HttpResponse::Ok()
         .content_type("application/json")
         .insert_header(("Cache-Control", "no-store"))
-        .body(body))
+        .body(body)
 }
 
 /// The head of an answer that is still to come.
@@ -193,11 +282,29 @@ impl Answer {
     }
 
     fn is_empty(&self) -> bool {
-        self.events.is_empty() && !self.ended
+        self.events.is_empty() && !self.ended && self.topics.is_none()
     }
 
     fn is_full(&self, limit: usize) -> bool {
-        self.events.len() >= limit || self.size >= POLL_BYTES
+        // The last tenth would be filled one by one, each with a look of its own.
+        let spare = if self.compact { limit / 10 } else { 0 };
+        self.events.len() + spare >= limit || self.size >= POLL_BYTES || self.folded >= MOST_FOLDED
+    }
+
+    /// Leaves out every price and stock of a product for which there is a newer
+    /// one. Whatever else happened stays.
+    fn fold(&mut self) {
+        let before = self.events.len();
+        let mut newer = HashSet::new();
+        self.events.reverse();
+        self.events.retain(|event| {
+            let is_tick = ["price.changed", "stock.changed"].contains(&event.kind);
+            let key = |product: &str| (event.kind, product.to_owned());
+            !is_tick || event.product().is_none_or(|product| newer.insert(key(product)))
+        });
+        self.events.reverse();
+        self.folded += before - self.events.len();
+        self.size = self.events.iter().map(|event| event.json_bytes() + 1).sum();
     }
 
     fn take(&mut self, step: Step) {
@@ -206,8 +313,12 @@ impl Answer {
                 let events = batch.events();
                 self.size += events.iter().map(|event| event.json_bytes() + 1).sum::<usize>();
                 self.events.extend(events.iter().cloned());
+                if self.compact {
+                    self.fold();
+                }
             }
             Step::Heartbeat => {}
+            Step::Topics(topics) => self.topics = Some(topics),
             Step::Reset(reset) => self.reset = Some(reset),
             Step::End(code) => {
                 self.ended = true;

@@ -1,8 +1,8 @@
 //! What a reader asks for, whatever the transport.
 
-use super::{Directory, DirectoryError};
-use crate::auth::{Caller, Gate, Role, redeem_ticket, unauthorized};
-use crate::events::{Access, Filter, Hub, KINDS, Start, Topic, known_kind};
+use super::{Directory, DirectoryError, SnapshotError, Snapshots, snapshot};
+use crate::auth::{Caller, Gate, redeem_ticket, unauthorized};
+use crate::events::{Filter, Follows, Hub, KINDS, Start, Topic, known_kind, may_read};
 use crate::handover::Control;
 use crate::http::{Address, Config, Params, Problem};
 use crate::limits::Limits;
@@ -14,6 +14,9 @@ use actix_web::http::Version;
 use actix_web::web::Data;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// What stands for all that the caller has saved.
+const SAVED: &str = "subscribed";
 
 /// How many products, or merchants, one filter may name.
 const MOST_NAMES: usize = 100;
@@ -27,12 +30,22 @@ impl From<DirectoryError> for Problem {
     }
 }
 
+impl From<SnapshotError> for Problem {
+    fn from(err: SnapshotError) -> Problem {
+        match err {
+            SnapshotError::Expired => snapshot::expired().into(),
+            SnapshotError::Db(err) => err.into(),
+        }
+    }
+}
+
 /// What is put into the app for readers.
 pub(super) struct House {
     pub hub: Rc<Hub>,
     pub gate: Data<Gate>,
     pub limits: Data<Limits>,
     pub directory: Data<Arc<dyn Directory>>,
+    pub snapshots: Data<Snapshots>,
     pub http: Data<Config>,
 }
 
@@ -47,6 +60,7 @@ impl House {
                 .app_data::<Data<Arc<dyn Directory>>>()
                 .cloned()
                 .ok_or_else(missing)?,
+            snapshots: request.app_data::<Data<Snapshots>>().cloned().ok_or_else(missing)?,
             http: request.app_data::<Data<Config>>().cloned().ok_or_else(missing)?,
         })
     }
@@ -56,13 +70,21 @@ impl House {
     }
 }
 
-/// Reads `topic`, `type`, `product`, `merchant` and `min_change`.
+/// Reads `topic`, `type`, `product`, `merchant`, `min_change` and `ascii`.
 pub(super) struct Wanted {
     pub topics: Vec<Topic>,
     kinds: Vec<&'static str>,
     products: Vec<String>,
     merchants: Vec<String>,
     min_change: u32,
+    /// It is what the caller has saved, which says all of this.
+    saved: bool,
+    /// What of that they may read, once it was read.
+    ready: Option<Filter>,
+    /// Whose set it is.
+    follows: Option<Follows>,
+    /// Told in ASCII.
+    pub ascii: bool,
 }
 
 impl Wanted {
@@ -94,24 +116,16 @@ impl Wanted {
                 format!("主题数为 {}，一次订阅最多 {most} 个", names.len()),
             ));
         }
+        let saved = names.iter().any(|name| name == SAVED);
+        if saved {
+            alone(&names, params)?;
+            caller.identity().ok_or_else(unauthorized)?;
+            names.clear();
+        }
         let topics: Result<Vec<Topic>, Refusal> =
             names.iter().map(|name| own(name, caller)?.parse()).collect();
-        let kinds: Result<Vec<&'static str>, Refusal> = params
-            .take_list("type")
-            .iter()
-            .map(|kind| {
-                known_kind(kind).ok_or_else(|| Refusal {
-                    class: Class::Invalid,
-                    ..Refusal::unknown(
-                        "type",
-                        "unknown_type",
-                        ("type of event", "事件类型"),
-                        kind,
-                        KINDS,
-                    )
-                })
-            })
-            .collect();
+        let kinds =
+            params.take_list("type").iter().map(|kind| kind_of(kind)).collect::<Result<_, _>>();
         let products = params.take_list("product");
         if products.len() > MOST_NAMES {
             return Err(Refusal::invalid(
@@ -130,23 +144,38 @@ impl Wanted {
                 format!("最多可按 {MOST_NAMES} 个商家过滤"),
             ));
         }
-        if let Some(bad) = merchants.iter().find(|name| !is_name(name)) {
-            let bad = shorten(bad);
-            return Err(Refusal::invalid(
-                "merchant",
-                "bad_id",
-                format!("`{bad}` is not a merchant's id: 1 to 64 letters, digits and . _ ~ @ -"),
-                format!("“{bad}”不是有效的商家编号：1 到 64 个字母、数字或 . _ ~ @ -"),
-            ));
-        }
-        let min_change = min_change(params)?;
-        Ok(Wanted { topics: topics?, kinds: kinds?, products, merchants, min_change })
+        merchants.iter().try_for_each(|name| merchant_id(name))?;
+        let min_change = params.take("min_change")?;
+        let min_change = min_change.map_or(Ok(0), |text| percent(&text))?;
+        let ascii = params.take_flag("ascii")?;
+        let (topics, kinds) = (topics?, kinds?);
+        Ok(Wanted {
+            topics,
+            kinds,
+            products,
+            merchants,
+            min_change,
+            saved,
+            ready: None,
+            follows: None,
+            ascii,
+        })
     }
 
     /// Passes who may read all of it; says no in the same words to what is
     /// somebody else's and what does not exist.
-    pub async fn admit(&self, caller: &Caller, house: &House) -> Result<(), Problem> {
+    /// Of what the caller has saved, passes what they may read.
+    pub async fn admit(&mut self, caller: &Caller, house: &House) -> Result<(), Problem> {
         house.gate.admit_reader(caller)?;
+        if self.saved
+            && let Some(identity) = caller.identity()
+        {
+            let saved = house.hub.readers().saved(&identity.sub).await?;
+            let (filter, follows) = saved.readable(&identity.sub, caller);
+            self.topics = filter.followed().to_vec();
+            (self.ready, self.follows) = (Some(filter), Some(follows));
+            return Ok(());
+        }
         for topic in &self.topics {
             may_read(caller, topic)?;
         }
@@ -156,12 +185,21 @@ impl Wanted {
         Ok(())
     }
 
+    /// Whose saved set it is, if it is one.
+    pub fn follows(&self) -> Option<Follows> {
+        self.follows.clone()
+    }
+
     pub fn filter(self) -> Filter {
+        if let Some(filter) = self.ready {
+            return filter.ascii(self.ascii);
+        }
         Filter::topics(self.topics)
             .kinds(self.kinds)
             .products(self.products)
             .merchants(self.merchants)
             .min_change(self.min_change)
+            .ascii(self.ascii)
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -169,15 +207,54 @@ impl Wanted {
     }
 }
 
+/// What the caller has saved stands alone: it says itself what it is.
+fn alone(names: &[String], params: &mut Params) -> Result<(), Refusal> {
+    let mut others = names.len() > 1;
+    let mut field = "topic";
+    for name in ["type", "product", "merchant", "min_change"] {
+        if !params.take_list(name).is_empty() && !others {
+            (others, field) = (true, name);
+        }
+    }
+    if !others {
+        return Ok(());
+    }
+    Err(Refusal::invalid(
+        field,
+        "bad_topics",
+        "`topic=subscribed` stands alone: its topics and filters are kept at /v1/me/subscriptions",
+        "topic=subscribed 须单独使用：其主题和过滤条件保存在 /v1/me/subscriptions",
+    ))
+}
+
+pub(super) fn kind_of(kind: &str) -> Result<&'static str, Refusal> {
+    known_kind(kind).ok_or_else(|| Refusal {
+        class: Class::Invalid,
+        ..Refusal::unknown("type", "unknown_type", ("type of event", "事件类型"), kind, KINDS)
+    })
+}
+
+pub(super) fn merchant_id(name: &str) -> Result<(), Refusal> {
+    if is_name(name) {
+        return Ok(());
+    }
+    let bad = shorten(name);
+    Err(Refusal::invalid(
+        "merchant",
+        "bad_id",
+        format!("`{bad}` is not a merchant's id: 1 to 64 letters, digits and . _ ~ @ -"),
+        format!("“{bad}”不是有效的商家编号：1 到 64 个字母、数字或 . _ ~ @ -"),
+    ))
+}
+
 /// `min_change`, a percentage with at most two decimals, in hundredths of a
-/// percent; 0 if it is not given.
-fn min_change(params: &mut Params) -> Result<u32, Refusal> {
+/// percent.
+pub(super) fn percent(text: &str) -> Result<u32, Refusal> {
     const MOST: i64 = 1_000_000;
-    let Some(text) = params.take("min_change")? else { return Ok(0) };
     // A percentage is written as yuan are, and a hundredth of it is its fen.
-    let points = yuan(&text).filter(|points| (1..=MOST).contains(points));
+    let points = yuan(text).filter(|points| (1..=MOST).contains(points));
     points.and_then(|points| u32::try_from(points).ok()).ok_or_else(|| {
-        let text = shorten(&text);
+        let text = shorten(text);
         Refusal::invalid(
             "min_change",
             "out_of_range",
@@ -190,48 +267,12 @@ fn min_change(params: &mut Params) -> Result<u32, Refusal> {
 }
 
 /// `user/me` is the caller's own.
-fn own(name: &str, caller: &Caller) -> Result<String, Refusal> {
+pub(super) fn own(name: &str, caller: &Caller) -> Result<String, Refusal> {
     match (name, caller.identity()) {
         ("user/me", Some(identity)) => Ok(format!("user/{}", identity.sub)),
         ("user/me", None) => Err(unauthorized()),
         _ => Ok(name.to_owned()),
     }
-}
-
-/// Whether `caller` may read `topic`.
-pub(super) fn may_read(caller: &Caller, topic: &Topic) -> Result<(), Refusal> {
-    let forbidden = || Refusal {
-        field: Some("topic".to_owned()),
-        ..Refusal::new(
-            Class::Forbidden,
-            "topic_forbidden",
-            "this topic is not yours to read",
-            "您无权读取该主题",
-        )
-    };
-    let Some(identity) = caller.identity() else {
-        return match topic.access() {
-            Access::Public => Ok(()),
-            _ => Err(unauthorized()),
-        };
-    };
-    if let Some(only) = &identity.topics
-        && !only.iter().any(|allowed| {
-            allowed == topic.as_str()
-                || (allowed == "user/me" && topic.access() == Access::User(&identity.sub))
-        })
-    {
-        return Err(forbidden());
-    }
-    let passes = match topic.access() {
-        Access::Public => true,
-        Access::Merchant(id) => {
-            let own = identity.role == Role::Merchant && identity.merchant.as_deref() == Some(id);
-            own || caller.is_admin()
-        }
-        Access::User(id) => identity.sub == id,
-    };
-    if passes { Ok(()) } else { Err(forbidden()) }
 }
 
 /// Where to begin: `Last-Event-ID` wins over `cursor`, since a browser that
@@ -242,6 +283,20 @@ pub(super) fn start(request: &HttpRequest, cursor: Option<String>) -> Option<Sta
     let header = header.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
     let text = header.filter(|id| !id.is_empty()).or(cursor)?;
     Some(if text == "earliest" { Start::Earliest } else { Start::After(text) })
+}
+
+/// `snapshot=true`: who asks for the present state does not begin in the past.
+pub(super) fn wants_snapshot(params: &mut Params, start: Option<&Start>) -> Result<bool, Refusal> {
+    let wants = params.take_flag("snapshot")?;
+    if wants && start == Some(&Start::Earliest) {
+        return Err(Refusal::invalid(
+            "snapshot",
+            "contradictory_parameters",
+            "`snapshot=true` is the present state, `cursor=earliest` the past: give one of them",
+            "snapshot=true 表示当前状态，cursor=earliest 表示从头开始：二者只能选一",
+        ));
+    }
+    Ok(wants)
 }
 
 /// The connection of `request`, if it may be taken from the dispatcher while
@@ -268,7 +323,7 @@ pub(super) async fn by_ticket(gate: &Gate, ticket: &str) -> Result<Caller, Probl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Identity;
+    use crate::auth::{Identity, Role};
 
     fn caller(role: Role, merchant: Option<&str>, topics: Option<Vec<String>>) -> Caller {
         Caller::Known(Identity {

@@ -1,7 +1,7 @@
-use super::request::{House, may_read};
+use super::request::House;
 use crate::auth::{Caller, issue_ticket, unauthorized};
 use crate::clock::rfc3339;
-use crate::events::Topic;
+use crate::events::{Topic, may_read};
 use crate::http::{Params, Problem, read_body, read_form_or_json};
 use crate::refusal::Refusal;
 use actix_web::web::Payload;
@@ -16,6 +16,11 @@ struct NewTicket {
 }
 
 /// `POST /v1/tickets`: a ticket for streams of `topics`, good once.
+#[utoipa::path(
+    post, path = "/v1/tickets", tag = "live", security(("bearer" = [])), summary = "A ticket for an EventSource that cannot send headers 一次性票据",
+    request_body(content = Object, example = json!({"topics":["merchant/m-hu"]})),
+    responses((status = 201, description = "One use, 30 seconds", body = Object, example = json!({"ticket":"…","expires_at":"2026-12-01T00:47:56.902Z"})))
+)]
 pub(super) async fn post_ticket(
     request: HttpRequest,
     caller: Caller,

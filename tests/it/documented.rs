@@ -1,5 +1,6 @@
 //! What is written down is what is there: every route, and every event.
 
+use crate::floors::rust_files;
 use crate::harness::Service;
 use crate::market_days::{in_seconds, until};
 use serde_json::{Value, json};
@@ -70,6 +71,68 @@ fn a_field_too_many_or_too_few_or_of_another_type_is_found() {
     assert_eq!(found(json!({"b": [{"c": 1}]}), json!({"b": [{"d": 1}]})), 2);
 }
 
+/// `METHOD /path` of every route of the public listener, as the code has them.
+fn routes() -> BTreeSet<String> {
+    let mut files = Vec::new();
+    rust_files(&Path::new(ROOT).join("src"), &mut files);
+    let mut found = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for call in text.split("resource(").skip(1) {
+            let Some((_, rest)) = call.split_once('"') else { continue };
+            let Some((path, rest)) = rest.split_once('"') else { continue };
+            if !path.starts_with("/v1/") {
+                continue;
+            }
+            let path = path.replace(":.+}", "}");
+            let list = rest.split_once(']').map_or("", |(list, _)| list);
+            for method in list.split("Method::").skip(1) {
+                let end = method.find(|c: char| !c.is_ascii_uppercase()).unwrap();
+                found.insert(format!("{} {path}", &method[..end]));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_route_is_described_and_every_description_is_of_a_route() {
+    let service = Service::start().await;
+
+    let document = service.get("/openapi.json").await.ok();
+
+    let mut described = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            assert!(operation["responses"]["default"].is_object(), "{method} {path} never fails");
+            if path.starts_with("/v1/") {
+                described.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    let known = routes();
+    assert!(known.len() > 20, "the routes are found: {known:?}");
+    assert_eq!(described, known, "what is described, and what is there");
+}
+
+#[tokio::test]
+async fn the_page_to_read_them_needs_nothing_from_elsewhere() {
+    let service = Service::start().await;
+    let page = service.get("/docs/").await;
+    assert_eq!(page.status, 200);
+    for file in page.text.split("src=\"").chain(page.text.split("href=\"")).skip(1) {
+        let name = file.split('"').next().unwrap();
+        if name.starts_with('<') {
+            continue;
+        }
+        let path = format!("/docs/{}", name.trim_start_matches("./"));
+        assert!(!name.contains("//"), "{name} is from elsewhere");
+        assert_eq!(service.get(&path).await.status, 200, "{path}");
+    }
+    assert_eq!(service.get("/docs/events").await.status, 200);
+}
+
 /// Does everything that is told of, once.
 async fn a_busy_day(service: &Service) {
     let tea = json!({ "stock": 40, "brand": "大益", "vintage": 2003, "name_en": "cake", "grade": "一级",
@@ -102,6 +165,11 @@ async fn a_busy_day(service: &Service) {
         "turnover": "2.00", "average": "3.00", "index": "4.00" });
     service.post(&admin, "/v1/markets/fangcun/updates", figures).await.ok();
     service.product("longjing").await;
+    let set = json!({ "topics": ["price/green"], "types": ["price.changed"], "merchants": ["m1"],
+        "min_change": "2.5" });
+    let request = service.request(reqwest::Method::PUT, "/v1/me/subscriptions");
+    let request = request.bearer_auth(service.shopper("lin")).header("If-Match", "*").json(&set);
+    service.send(request).await.ok();
 }
 
 #[tokio::test]
@@ -120,7 +188,10 @@ async fn every_event_is_told_as_its_example_is_written() {
     let written = examples();
 
     let mut told = BTreeSet::new();
-    for event in service.whole_history(topics).await {
+    let own = "topic=user/me&order=asc";
+    let own = service.get_as(&service.shopper("lin"), &format!("/v1/events?{own}")).await.ok();
+    let own = own["events"].as_array().unwrap().clone();
+    for event in service.whole_history(topics).await.into_iter().chain(own) {
         let kind = event["type"].as_str().unwrap().to_owned();
         let example =
             written.get(&kind).unwrap_or_else(|| panic!("{kind} is not in docs/events.md"));

@@ -34,7 +34,7 @@ fn floors() -> Vec<String> {
     modules.map(str::to_owned).collect()
 }
 
-fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
+pub fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -173,3 +173,45 @@ async fn a_poll_out_of_range_is_refused() {
         assert_eq!((answer.status, &answer.json["field"]), (422, &json!(field)), "{query}");
     }
 }
+
+#[tokio::test]
+async fn a_compact_poll_has_the_newest_of_each_product_and_everything_else() {
+    let service = Service::start().await;
+    service.product("longjing").await;
+    service.product_with("keemun", json!({ "category": "black" })).await;
+    let cursor = service.head().await;
+    for n in 0..150 {
+        service.set_price("longjing", &format!("101.{:02}", n % 100)).await;
+        if n % 50 == 0 {
+            service.set_stock("longjing", n).await;
+            service.say("x", json!({ "n": n })).await;
+        }
+    }
+    service.set_price("keemun", "99.00").await;
+    let head = service.head().await;
+
+    let topics = "topic=product/longjing,product/keemun,room/x";
+    let query = format!("{topics}&mode=compact&wait=0");
+    let poll = service.poll(&format!("{query}&cursor={cursor}")).await;
+    let told: Vec<String> = poll["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| format!("{} {}", event["type"].as_str().unwrap(), event["data"]))
+        .collect();
+    let kinds: Vec<&str> = told.iter().map(|told| told.split(' ').next().unwrap()).collect();
+    let message = "room.message";
+    let last = ["stock.changed", message, "price.changed", "price.changed"];
+    assert_eq!(kinds, [&[message, message][..], &last].concat(), "{told:?}");
+    assert!(told[4].contains("\"price\":\"101.49\"") && told[2].contains("\"quantity\":100"));
+    assert_eq!((&poll["folded"], &poll["unread"]), (&json!(151), &json!(null)));
+    assert_eq!((&poll["cursor"], &poll["more"]), (&json!(head), &json!(false)));
+
+    // Who has it all waits, and is told as soon as there is more.
+    let query = format!("{topics}&mode=compact&wait=10&cursor={head}");
+    let waiting = service.poll(&query);
+    let (poll, _) = tokio::join!(waiting, service.set_price("longjing", "150.00"));
+    assert_eq!(poll["events"][0]["data"]["price"], "150.00");
+    let answer = service.get(&format!("/v1/poll?{topics}&mode=short")).await;
+    assert_eq!((answer.code(), &answer.json["field"]), ("bad_value", &json!("mode")));
+}

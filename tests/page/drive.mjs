@@ -93,6 +93,18 @@ try {
     expect((await page.textContent('#count')).startsWith(`${count} `), `the chip counts ${count}, the list ${await page.textContent('#count')}`)
     await page.locator('#categories .chip').first().click()
   })
+  await check('a tea is found by the initials of its name', async () => {
+    const all = await page.textContent('#count')
+    const name = await page.textContent('#rows tr .name')
+    await page.fill('#q', name)
+    await page.waitForFunction(all => document.getElementById('count').textContent !== all, all)
+    expect((await page.textContent('#rows tr .name')) === name, `looked for ${name}, found ${await page.textContent('#rows tr .name')}`)
+    await page.fill('#q', 'lj')
+    await page.waitForFunction(() => [...document.querySelectorAll('#rows tr .name')].every(name => name.textContent.includes('龙井')))
+    if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT.replace('.png', '-search.png') })
+    await page.fill('#q', '')
+    await page.waitForFunction(all => document.getElementById('count').textContent === all, all)
+  })
   await check('the language switch changes the words and is remembered', async () => {
     await page.click('#lang')
     expect(await page.textContent('#pill-word') === 'Live', 'the pill speaks no English')

@@ -1,6 +1,7 @@
-use super::super::frames::{join, push_events};
+use super::super::fold::{self, Folded};
+use super::super::frames::{chunk, join, push_events};
 use super::super::log::Page;
-use super::super::{Event, Filter, Room, Tail};
+use super::super::{Bound, Cursor, Event, Filter, Room, Tail};
 use bytes::Bytes;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -23,6 +24,10 @@ pub struct Piece {
     from: i64,
     /// There was more than fits into one write.
     cut: bool,
+    /// It is for readers that do not keep up.
+    folds: bool,
+    /// What they were spared.
+    folded: Option<Folded>,
     /// What was found.
     pub(in crate::events) page: Page,
     chunks: OnceCell<Bytes>,
@@ -33,17 +38,40 @@ pub struct Piece {
 impl Piece {
     fn new(from: i64, to: i64, page: Page) -> Piece {
         let (chunks, frames, json) = Default::default();
-        Piece { from, cut: page.reached < to, page, chunks, frames, json }
+        let (folds, folded) = (false, None);
+        Piece { from, cut: page.reached < to, folds, folded, page, chunks, frames, json }
+    }
+
+    /// How many events are left out of it.
+    pub fn folded(&self) -> Option<&Folded> {
+        self.folded.as_ref()
+    }
+
+    /// How many events that was.
+    pub fn spared(&self) -> u64 {
+        self.folded.as_ref().map_or(0, |folded| folded.events as u64)
     }
 
     /// The events as chunks of HTTP/1.1, in one piece.
     pub fn chunks(&self) -> &Bytes {
-        self.chunks.get_or_init(|| join(&self.page.events, |event| event.chunk().clone()))
+        self.chunks.get_or_init(|| {
+            let joined = join(&self.page.events, |event| event.chunk().clone());
+            match &self.folded {
+                Some(folded) => [chunk(&folded.frame()), joined].concat().into(),
+                None => joined,
+            }
+        })
     }
 
     /// Their SSE frames.
     pub fn frames(&self) -> &Bytes {
-        self.frames.get_or_init(|| join(&self.page.events, Event::frame))
+        self.frames.get_or_init(|| {
+            let joined = join(&self.page.events, Event::frame);
+            match &self.folded {
+                Some(folded) => [folded.frame().as_bytes(), &joined].concat().into(),
+                None => joined,
+            }
+        })
     }
 
     /// Their envelopes, separated by commas.
@@ -179,19 +207,41 @@ impl Group {
         }
     }
 
+    /// Up to where whoever stands at `cursor` has been given everything.
+    pub fn place(&self, cursor: i64) -> i64 {
+        if cursor >= self.calm.0 { cursor.max(self.calm.1) } else { cursor }
+    }
+
     /// What comes next for whoever stands at `cursor`; `None` if memory does
-    /// not go back that far. `position` is where the thread is.
-    pub fn piece(&mut self, tail: &Tail, cursor: i64, position: i64) -> Option<Rc<Piece>> {
-        let from = if cursor >= self.calm.0 { cursor.max(self.calm.1) } else { cursor };
+    /// not go back that far. `position` is where the thread is; beyond
+    /// `fold`, if that is given, it is folded.
+    pub fn piece(
+        &mut self,
+        tail: &Tail,
+        cursor: i64,
+        position: i64,
+        fold: Option<Bound>,
+    ) -> Option<Rc<Piece>> {
+        let from = self.place(cursor);
         if let Some(piece) = &self.piece
             && piece.from == from
+            && piece.folds == fold.is_some()
             && (piece.cut || piece.page.reached >= self.head)
         {
             self.joined |= piece.page.events.len() > 1;
             return Some(piece.clone());
         }
-        let page = tail.find(&self.filter, (from, position), ROOM)?;
-        let piece = Rc::new(Piece::new(from, position, page));
+        let piece = match fold {
+            None => Piece::new(from, position, tail.find(&self.filter, (from, position), ROOM)?),
+            Some(bound) => {
+                let (page, events) = fold::find(tail, &self.filter, (from, position), ROOM, bound)?;
+                let at = |seq| Cursor { epoch: tail.epoch().clone(), seq };
+                let folded = Folded { events, from: at(from), to: at(page.reached) };
+                let folded = (events > 0).then_some(folded);
+                Piece { folds: true, folded, ..Piece::new(from, position, page) }
+            }
+        };
+        let piece = Rc::new(piece);
         self.piece = Some(piece.clone());
         Some(piece)
     }
@@ -272,7 +322,7 @@ mod tests {
             for _ in 0..members {
                 assert!(group.next().is_some());
                 // The first one looks it up, the others are given the same.
-                assert!(group.piece(&tail, 0, at_once).is_some());
+                assert!(group.piece(&tail, 0, at_once, None).is_some());
             }
             group.news(at_once, at_once + 1);
             assert_eq!(group.next().is_none(), rests);
@@ -294,7 +344,7 @@ mod tests {
         offer(&tail, 51, "room/x");
         assert!(group.news(50, 51));
         // Memory begins with 49; this one has been at 0 since there was nothing.
-        let piece = group.piece(&tail, 0, 51).expect("in memory");
+        let piece = group.piece(&tail, 0, 51, None).expect("in memory");
         assert_eq!(piece.page.events.len(), 1);
         assert_eq!(piece.page.reached, 51);
     }
@@ -311,8 +361,8 @@ mod tests {
         }
         offer(&tail, 51, "room/x");
         assert!(group.news(50, 51));
-        assert!(group.piece(&tail, 0, 51).is_none());
-        assert!(group.piece(&tail, 1, 51).is_some());
+        assert!(group.piece(&tail, 0, 51, None).is_none());
+        assert!(group.piece(&tail, 1, 51, None).is_some());
     }
 
     #[test]
@@ -321,14 +371,14 @@ mod tests {
         let mut group = group(2);
         offer(&tail, 1, "room/x");
         group.news(0, 1);
-        let first = group.piece(&tail, 0, 1).expect("in memory");
-        assert!(Rc::ptr_eq(&first, &group.piece(&tail, 0, 1).expect("in memory")));
+        let first = group.piece(&tail, 0, 1, None).expect("in memory");
+        assert!(Rc::ptr_eq(&first, &group.piece(&tail, 0, 1, None).expect("in memory")));
         // Until there is more.
         offer(&tail, 2, "room/x");
         group.news(1, 2);
-        let second = group.piece(&tail, 0, 2).expect("in memory");
+        let second = group.piece(&tail, 0, 2, None).expect("in memory");
         assert_eq!(second.page.events.len(), 2);
-        let third = group.piece(&tail, 1, 2).expect("in memory");
+        let third = group.piece(&tail, 1, 2, None).expect("in memory");
         assert_eq!(third.page.events.len(), 1);
     }
 }

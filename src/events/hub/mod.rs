@@ -1,11 +1,13 @@
 //! The readers of one thread.
 
+mod follow;
 mod group;
 mod line;
 mod look_after;
 mod member;
 mod polls;
 mod state;
+mod topics;
 mod walk;
 mod watcher;
 
@@ -14,9 +16,11 @@ pub use group::ROOM;
 pub use member::Guest;
 pub use polls::{Asker, BYTES as POLL_BYTES};
 pub(super) use state::Look;
+pub(super) use topics::Hubs;
+pub use topics::{StreamId, TopicChange, Topics};
 
 use super::interest::Interest;
-use super::{Filter, Tail};
+use super::{Bound, Filter, Saved, Tail};
 use crate::auth::Gate;
 use crate::db::Db;
 use crate::handover::Signatures;
@@ -69,8 +73,12 @@ pub struct Readers {
     pub write_time: Duration,
     /// Whether waiting connections are taken from the dispatcher.
     pub hand_over: bool,
+    /// How much may wait for one that does not keep up before it is folded.
+    pub fold_beyond: Bound,
     /// Becomes true when the service begins to stop.
     pub stopping: watch::Receiver<bool>,
+    /// The hubs that serve them, one a thread.
+    pub(super) hubs: Hubs,
 }
 
 /// Gives a connection, of which some was read already, to the dispatcher.
@@ -94,6 +102,8 @@ pub struct Hub {
     signatures: Signatures,
     dispatch: OnceCell<Dispatch>,
     away: Rc<()>,
+    /// Which of the node's hubs it is.
+    number: u16,
 }
 
 impl Hub {
@@ -105,6 +115,7 @@ impl Hub {
         let position = Cell::new(readers.tail.head());
         let poll = mio::Poll::new()?;
         let state = RefCell::new(State::new(poll.registry().try_clone()?));
+        let (number, orders) = readers.hubs.join();
         let hub = Rc::new(Hub {
             readers,
             state,
@@ -114,12 +125,15 @@ impl Hub {
             signatures: Signatures::default(),
             dispatch: OnceCell::new(),
             away: Rc::new(()),
+            number,
         });
         // Each thread of the server has a runtime of its own, and its own hub on it.
         let running = hub.clone();
         tokio::task::spawn_local(async move { running.run().await });
         let watching = hub.clone();
         tokio::task::spawn_local(async move { watching.watch(poll).await });
+        let taking = hub.clone();
+        tokio::task::spawn_local(async move { taking.take_orders(orders).await });
         Ok(hub)
     }
 
@@ -162,6 +176,9 @@ impl Hub {
 
     /// Takes in a reader who stands at `cursor`.
     pub(super) fn enter(&self, filter: Filter, guest: Guest, cursor: i64) -> u32 {
+        if guest.follows.is_some() {
+            self.readers.metrics.following.inc();
+        }
         self.readers.interest.add(&filter);
         if guest.streams {
             self.readers.metrics.streams.inc();
@@ -189,6 +206,13 @@ impl Hub {
         self.state.borrow_mut().advance(key, cursor);
     }
 
+    /// Whether the reader has not kept up for so long that its prices and stock
+    /// may be folded.
+    pub(super) fn folds(&self, key: u32) -> bool {
+        let state = self.state.borrow();
+        state.members.get(key as usize).is_some_and(|member| member.folds(state.second))
+    }
+
     /// Moves a reader that is up to date over whatever was not for it.
     pub(super) fn settle(&self, key: u32) -> i64 {
         self.state.borrow_mut().settle(key, self.position())
@@ -196,11 +220,16 @@ impl Hub {
 
     /// What comes next for a reader.
     pub(super) fn look(&self, key: u32) -> Look {
-        self.state.borrow_mut().look(&self.readers.tail, key, self.position())
+        self.state.borrow_mut().look(&self.readers, key, self.position())
     }
 
     pub(super) fn ended(&self, key: u32) -> Option<&'static str> {
         self.state.borrow().ended(key)
+    }
+
+    /// Whether the reader wants the present state where its cursor is of no use.
+    pub(super) fn snapshots(&self, key: u32) -> bool {
+        self.state.borrow().snapshots(key)
     }
 
     /// Whether a heartbeat is due; it is asked once.
@@ -295,13 +324,16 @@ impl Hub {
     }
 
     /// Puts the next events before the groups; true if there may be more.
-    fn absorb(&self) -> bool {
+    fn absorb(self: &Rc<Hub>) -> bool {
         let mut state = self.state.borrow_mut();
         match self.readers.tail.after(self.position(), BATCH) {
             Some(events) => {
                 for event in &events {
                     state.news(self.position(), event);
                     self.position.set(event.seq);
+                    if let Some((user, saved)) = Saved::told(event) {
+                        state.saved_changed(&self.readers, self.position(), &user, &saved);
+                    }
                 }
                 events.len() == BATCH
             }
@@ -310,6 +342,8 @@ impl Hub {
                 let head = self.readers.tail.head();
                 state.lost(self.position(), head);
                 self.position.set(head);
+                // What they have saved may have been changed in what was not looked at.
+                self.ask_what_is_saved(state.followed_users());
                 true
             }
         }

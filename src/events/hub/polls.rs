@@ -2,10 +2,10 @@
 //! here, and so is the same poll when it comes again with another cursor.
 
 use super::super::Cursor;
-use super::super::frames::{Told, jitter, push_answer, push_events};
+use super::super::frames::{Answered, jitter, push_answer, push_events};
 use super::group::Piece;
 use super::line::{Line, Sent};
-use super::member::Outlet;
+use super::member::{Member, Outlet};
 use super::state::{Look, State};
 use super::{Hub, Readers};
 use crate::clock::Millis;
@@ -146,7 +146,9 @@ impl State {
 
     /// Answers a poll that waits with what there is for it, if anything.
     pub fn answer(&mut self, readers: &Readers, position: i64, key: u32, retry_after_ms: u64) {
-        let look = self.look(&readers.tail, key, position);
+        let look = self.look(readers, key, position);
+        let untold = self.members.get(key as usize).is_some_and(|it| it.person.untold);
+        let topics = untold.then(|| self.topics_of(readers, key));
         let settled = self.settle(key, position);
         let Some(member) = self.members.get_mut(key as usize) else { return };
         let group = &mut self.groups[member.group as usize];
@@ -175,7 +177,17 @@ impl State {
         member.cursor = seq;
         let now = readers.gate.now();
         let cursor = Cursor { epoch: readers.tail.epoch().clone(), seq };
-        let told_of = Told { cursor: &cursor, more, reset: None, retry_after_ms, now };
+        member.person.untold = false;
+        let topics = topics.as_ref();
+        let told_of = Answered {
+            cursor: &cursor,
+            more,
+            reset: None,
+            topics,
+            retry_after_ms,
+            now,
+            more_fields: "",
+        };
         let body = &mut self.scratch;
         body.clear();
         push_answer(body, events, &told_of);
@@ -304,7 +316,7 @@ impl Hub {
         let user = caller.identity().map(|identity| &*identity.sub);
         member.person.guest.seat = Some(readers.limits.seat(address, user).ok()?);
         member.cursor = cursor.seq;
-        let look = state.look(tail, key, self.position());
+        let look = state.look(readers, key, self.position());
         if matches!(look, Look::Far) {
             return None;
         }
@@ -327,6 +339,10 @@ impl Hub {
             }
             Look::Piece(_) => state.answer(readers, self.position(), key, 0),
             Look::Nothing | Look::Far => {}
+        }
+        let untold = |it: &Member| it.waits() && it.person.untold;
+        if state.members.get(key as usize).is_some_and(untold) {
+            state.answer(readers, self.position(), key, 0);
         }
         Some(())
     }

@@ -1,8 +1,8 @@
 use super::super::tail::told_on;
-use super::super::{Event, Filter, Tail, Topic};
+use super::super::{Event, Filter, Topic};
 use super::group::{Group, Piece};
 use super::line::Sent;
-use super::member::{Guest, Member, Outlet, Person};
+use super::member::{Guest, Member, NEW, Outlet, Person};
 use super::{GATHER, Readers, wake};
 use mio::{Registry, Token};
 use slab::Slab;
@@ -39,6 +39,8 @@ pub(super) struct State {
     pub groups: Slab<Group>,
     by_filter: HashMap<Arc<Filter>, u32>,
     topics: HashMap<Topic, Vec<u32>>,
+    /// Who follows what these users have saved.
+    pub followers: HashMap<String, Vec<u32>>,
     /// Groups with a round going on.
     rounds: VecDeque<u32>,
     /// Groups whose round is put off, and until when.
@@ -70,6 +72,7 @@ impl State {
             groups: Slab::new(),
             by_filter: HashMap::new(),
             topics: HashMap::new(),
+            followers: HashMap::new(),
             rounds: VecDeque::new(),
             resting: Vec::new(),
             gathering: VecDeque::new(),
@@ -87,25 +90,41 @@ impl State {
     }
 
     pub fn enter(&mut self, filter: Filter, guest: Guest, cursor: i64, position: i64) -> u32 {
-        let group = match self.by_filter.get(&filter) {
-            Some(group) => *group,
-            None => self.add_group(Arc::new(filter), position),
-        };
+        let group = self.group_of(filter, position);
         self.generation = self.generation.wrapping_add(1);
         let members = &mut self.groups[group as usize].members;
-        let person = Person { guest, opened: Instant::now(), heartbeat: false, ended: None };
+        let user = guest.follows.as_ref().map(|follows| follows.user.clone());
+        let person = Person {
+            guest,
+            opened: Instant::now(),
+            heartbeat: false,
+            untold: false,
+            secret: rand::random(),
+            ended: None,
+        };
         let key = self.members.insert(Member {
             group,
             place: members.len() as u32,
             generation: self.generation,
             due: self.second,
             stalled: 0,
+            behind: NEW,
             cursor,
             outlet: Outlet::Task(None),
             person: Box::new(person),
         }) as u32;
         members.push(key);
+        if let Some(user) = user {
+            self.followers.entry(user).or_default().push(key);
+        }
         key
+    }
+
+    fn group_of(&mut self, filter: Filter, position: i64) -> u32 {
+        match self.by_filter.get(&filter) {
+            Some(group) => *group,
+            None => self.add_group(Arc::new(filter), position),
+        }
     }
 
     fn add_group(&mut self, filter: Arc<Filter>, position: i64) -> u32 {
@@ -122,22 +141,40 @@ impl State {
         if !matches!(member.outlet, Outlet::Task(_)) {
             self.lines -= 1;
         }
-        let group = &mut self.groups[member.group as usize];
-        let place = member.place as usize;
-        group.members.swap_remove(place);
-        if let Some(moved) = group.members.get(place) {
-            self.members[*moved as usize].place = member.place;
+        self.unfollow(key, &member);
+        let filter = self.leave_group(member.group, member.place, member.waits());
+        Some((filter, member))
+    }
+
+    fn leave_group(&mut self, at: u32, place: u32, waits: bool) -> Arc<Filter> {
+        let group = &mut self.groups[at as usize];
+        group.members.swap_remove(place as usize);
+        if let Some(moved) = group.members.get(place as usize) {
+            self.members[*moved as usize].place = place;
             // It may have come to a place that the round has passed.
             group.again();
         }
-        if matches!(&member.outlet, Outlet::Poll(poll) if poll.waiting) {
-            group.waiting -= 1;
-        }
+        group.waiting -= u32::from(waits);
         let filter = group.filter.clone();
         if group.members.is_empty() {
-            self.remove_group(member.group, &filter);
+            self.remove_group(at, &filter);
         }
-        Some((filter, member))
+        filter
+    }
+
+    /// Puts the reader `key` among those who want what `filter` lets pass.
+    pub(super) fn change_group(&mut self, key: u32, filter: Filter, position: i64) {
+        let to = self.group_of(filter, position);
+        let member = &mut self.members[key as usize];
+        let (from, place, waits) = (member.group, member.place, member.waits());
+        if from == to {
+            return;
+        }
+        let group = &mut self.groups[to as usize];
+        (member.group, member.place) = (to, group.members.len() as u32);
+        group.members.push(key);
+        group.waiting += u32::from(waits);
+        self.leave_group(from, place, waits);
     }
 
     fn remove_group(&mut self, group: u32, filter: &Filter) {
@@ -266,6 +303,8 @@ impl State {
         if member.cursor >= group.head {
             return 0;
         }
+        member.note(true, self.second);
+        let fold = member.folds(self.second).then_some(readers.fold_beyond);
         match &mut member.outlet {
             Outlet::Task(waker) => {
                 if member.stalled == 0 {
@@ -275,18 +314,21 @@ impl State {
             }
             Outlet::Stream(line) if line.is_blocked() => 0,
             Outlet::Stream(line) => {
-                let Some(piece) = group.piece(&readers.tail, member.cursor, position) else {
+                let Some(piece) = group.piece(&readers.tail, member.cursor, position, fold) else {
                     far.push(key);
                     return 1;
                 };
                 member.cursor = piece.page.reached;
                 if member.cursor < group.head {
                     group.again();
+                } else {
+                    member.behind = 0;
                 }
                 if piece.page.events.is_empty() {
                     return 0;
                 }
                 readers.metrics.delivered.inc_by(piece.page.events.len() as u64);
+                readers.metrics.folded.inc_by(piece.spared());
                 let chunks = piece.chunks();
                 let took = 1 + chunks.len() / AS_MUCH;
                 match line.send(chunks) {
@@ -326,6 +368,11 @@ impl State {
             }
             Sent::Gone => return self.drop_line(readers, key),
         }
+        let streams = matches!(member.outlet, Outlet::Stream(_));
+        if streams && member.person.untold && !self.tell(readers, position, key) {
+            return;
+        }
+        let Some(member) = self.members.get_mut(key as usize) else { return };
         if let Outlet::Poll(poll) = &member.outlet {
             if poll.closes {
                 return self.drop_line(readers, key);
@@ -372,13 +419,14 @@ impl State {
         (member.generation == (token.0 >> 32) as u32).then_some(key)
     }
 
-    pub fn look(&mut self, tail: &Tail, key: u32, position: i64) -> Look {
+    pub fn look(&mut self, readers: &Readers, key: u32, position: i64) -> Look {
         let Some(member) = self.members.get(key as usize) else { return Look::Nothing };
         let group = &mut self.groups[member.group as usize];
         if member.cursor >= group.head {
             return Look::Nothing;
         }
-        group.piece(tail, member.cursor, position).map_or(Look::Far, Look::Piece)
+        let fold = member.folds(self.second).then_some(readers.fold_beyond);
+        group.piece(&readers.tail, member.cursor, position, fold).map_or(Look::Far, Look::Piece)
     }
 
     pub fn advance(&mut self, key: u32, cursor: i64) {
@@ -386,6 +434,7 @@ impl State {
             member.cursor = cursor;
             let behind = cursor < self.groups[member.group as usize].head;
             member.stalled = if behind { self.second } else { 0 };
+            member.note(behind, self.second);
         }
     }
 
@@ -408,6 +457,10 @@ impl State {
 
     pub fn ended(&self, key: u32) -> Option<&'static str> {
         self.members.get(key as usize).and_then(|member| member.person.ended)
+    }
+
+    pub fn snapshots(&self, key: u32) -> bool {
+        self.members.get(key as usize).is_some_and(|member| member.person.guest.snapshots)
     }
 
     pub fn take_heartbeat(&mut self, key: u32) -> bool {

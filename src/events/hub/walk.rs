@@ -7,6 +7,7 @@ use crate::handover::Landed;
 use bytes::{Buf, Bytes};
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -23,6 +24,11 @@ impl Hub {
             Ok(line) => {
                 state.members[key as usize].outlet = Outlet::Stream(line);
                 state.landed();
+                if state.members[key as usize].person.untold
+                    && !state.tell(&self.readers, self.position(), key)
+                {
+                    return;
+                }
                 // Something may have come while it was on its way.
                 state.revive(key);
             }
@@ -51,6 +57,9 @@ impl Hub {
         };
         if adopted {
             self.readers.metrics.polls.inc();
+            if state.members[key as usize].person.untold {
+                state.tell(&self.readers, self.position(), key);
+            }
             state.revive(key);
         } else {
             state.drop_line(&self.readers, key);
@@ -106,9 +115,14 @@ impl Hub {
             let now = self.readers.gate.now();
             let (bytes, last) = match subscription.ready(ROOM).await {
                 Ok(Some(Step::Events(batch))) => (batch.chunks(), false),
+                Ok(Some(Step::Reset(_))) if subscription.snapshots() => {
+                    // When it comes back with the cursor it has, it is given the state.
+                    (chunk(&bye_frame("reset", Some(Duration::ZERO), None)), true)
+                }
                 Ok(Some(Step::Reset(reset))) => {
                     (chunk(&reset_frame(reset, &subscription.cursor(), now)), false)
                 }
+                Ok(Some(Step::Topics(told))) => (chunk(&told.frame()), false),
                 Ok(Some(Step::Heartbeat)) => continue,
                 Ok(None) => break,
                 Ok(Some(Step::End(code))) => {

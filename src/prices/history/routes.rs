@@ -17,7 +17,7 @@ use utoipa::OpenApi;
 
 /// What is answered here, for `/openapi.json`.
 #[derive(OpenApi)]
-#[openapi(paths(get_prices))]
+#[openapi(paths(get_prices, get_product))]
 pub struct Docs;
 
 /// The most points of a page.
@@ -308,6 +308,15 @@ fn raw(
 }
 
 /// `GET /v1/products/{id}`: a product, and how its price moved.
+#[utoipa::path(
+    get, path = "/v1/products/{id}", tag = "catalogue", security((), ("bearer" = [])), summary = "A product 单个商品",
+    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    responses((status = 200, description = "As it is now, and how far its price is from what it was", body = Object, example = json!({
+        "id": "7542-2003", "name": "大益 7542 青饼 2003", "category": "dark.puer", "market": "fangcun", "merchant": "m-lin",
+        "price": "12800.00", "price_text": "¥12800.00/饼", "per_500g_fen": 1792717, "stock": 40, "available": 38,
+        "change": {"yesterday": null, "days_7": null, "days_30": null, "year": null}, "version": 17
+    })))
+)]
 pub async fn get_product(
     request: HttpRequest,
     id: Path<String>,

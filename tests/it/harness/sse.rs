@@ -27,7 +27,8 @@ impl Frame {
     }
 
     pub fn is_control(&self) -> bool {
-        ["hello", "heartbeat", "snapshot", "reset", "bye"].contains(&self.kind.as_str())
+        ["hello", "heartbeat", "topics", "folded", "snapshot", "reset", "bye"]
+            .contains(&self.kind.as_str())
     }
 }
 

@@ -2,11 +2,13 @@
 //! there was.
 
 use super::super::line::Line;
+use super::super::{Hubs, Topics};
 use super::*;
 use crate::auth::{Caller, Gate, Secret};
 use crate::clock::Clock;
 use crate::db::Db;
-use crate::events::{Interest, blocks, log};
+use crate::events::frames::chunk;
+use crate::events::{Bound, Cursor, Interest, Tail, blocks, log};
 use crate::limits::Limits;
 use crate::telemetry::Metrics;
 use proptest::prelude::*;
@@ -39,7 +41,16 @@ fn filter(at: usize) -> Filter {
 }
 
 fn guest() -> Guest {
-    Guest { caller: Caller::Anonymous, seat: None, until: None, streams: true, closes: false }
+    Guest {
+        caller: Caller::Anonymous,
+        seat: None,
+        until: None,
+        streams: true,
+        folds: false,
+        follows: None,
+        closes: false,
+        snapshots: false,
+    }
 }
 
 /// A house without a soul in it; its database, which is in `directory`, is
@@ -68,7 +79,9 @@ fn readers(directory: &Path) -> Readers {
         heartbeat: Duration::from_secs(15),
         write_time: Duration::from_secs(30),
         hand_over: true,
+        fold_beyond: Bound { events: 500, bytes: 262_144 },
         stopping: watch::Sender::new(false).subscribe(),
+        hubs: Hubs::default(),
     }
 }
 
@@ -127,6 +140,28 @@ impl House {
         let mine = self.log.iter().filter(|event| event.seq > from && filter.matches(event));
         mine.cloned().collect()
     }
+
+    /// The same of one who had the filters of `turns`, each from a position on.
+    fn wanted_by(&self, turns: &[(i64, usize)]) -> Vec<Vec<Arc<Event>>> {
+        let ends = turns.iter().skip(1).map(|(from, _)| *from).chain([i64::MAX]);
+        let part = |((from, at), end): (&(i64, usize), i64)| {
+            let mut events = self.wanted(*at, *from);
+            events.retain(|event| event.seq <= end);
+            events
+        };
+        turns.iter().zip(ends).map(part).collect()
+    }
+
+    /// Gives the reader `key` another filter, and tells it, as the hub does;
+    /// from which position on it has it.
+    fn turn(&mut self, key: u32, at: usize) -> (i64, usize) {
+        let (readers, position) = (&self.readers, self.position);
+        self.state.change_filter(readers, position, key, filter(at));
+        let from = self.state.cursor(key);
+        self.state.tell(readers, position, key);
+        self.state.revive(key);
+        (from, at)
+    }
 }
 
 #[derive(Default)]
@@ -141,8 +176,8 @@ impl Wake for Bell {
 /// A future that takes what there is for it when it is woken.
 struct Reader {
     key: u32,
-    filter: usize,
-    from: i64,
+    /// From where on it followed what.
+    turns: Vec<(i64, usize)>,
     told: Vec<i64>,
     bell: Arc<Bell>,
 }
@@ -153,7 +188,7 @@ impl Reader {
         let key = house.state.enter(filter(at), guest(), i64::MAX, house.position);
         house.state.advance(key, from);
         let bell = Arc::new(Bell(AtomicBool::new(true)));
-        Reader { key, filter: at, from, told: Vec::new(), bell }
+        Reader { key, turns: vec![(from, at)], told: Vec::new(), bell }
     }
 
     /// Takes up to `most` pieces, of each no more than `room` events. Goes on
@@ -164,20 +199,21 @@ impl Reader {
         }
         for _ in 0..most {
             let cursor = house.state.cursor(self.key);
-            let (found, reached) =
-                match house.state.look(&house.readers.tail, self.key, house.position) {
-                    Look::Nothing => {
-                        house.state.listen(self.key, &self.bell.clone().into());
-                        return;
-                    }
-                    Look::Piece(piece) => (piece.page.events.clone(), piece.page.reached),
-                    Look::Far => {
-                        // The database has it.
-                        let mut past = house.wanted(self.filter, cursor);
-                        past.retain(|event| event.seq <= house.position);
-                        (past, house.position)
-                    }
-                };
+            let (found, reached) = match house.state.look(&house.readers, self.key, house.position)
+            {
+                Look::Nothing => {
+                    house.state.listen(self.key, &self.bell.clone().into());
+                    return;
+                }
+                Look::Piece(piece) => (piece.page.events.clone(), piece.page.reached),
+                Look::Far => {
+                    // The database has it.
+                    let (_, at) = self.turns[self.turns.len() - 1];
+                    let mut past = house.wanted(at, cursor);
+                    past.retain(|event| event.seq <= house.position);
+                    (past, house.position)
+                }
+            };
             let taken = &found[..room.min(found.len())];
             let whole = taken.len() == found.len();
             let reached = if whole { reached } else { taken.last().map_or(cursor, |e| e.seq) };
@@ -188,7 +224,7 @@ impl Reader {
     }
 
     fn wanted(&self, house: &House) -> Vec<i64> {
-        house.wanted(self.filter, self.from).iter().map(|event| event.seq).collect()
+        house.wanted_by(&self.turns).iter().flatten().map(|event| event.seq).collect()
     }
 }
 
@@ -200,6 +236,7 @@ enum Step {
     Absorb(usize),
     Slice(usize),
     Run(prop::sample::Index, usize, usize),
+    Turn(prop::sample::Index, usize),
     Settle(prop::sample::Index),
 }
 
@@ -212,6 +249,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..6_usize).prop_map(Step::Slice),
         4 => (any::<prop::sample::Index>(), 1..4_usize, 1..5_usize)
             .prop_map(|(who, most, room)| Step::Run(who, most, room)),
+        2 => (any::<prop::sample::Index>(), 0..FILTERS.len())
+            .prop_map(|(who, at)| Step::Turn(who, at)),
         1 => any::<prop::sample::Index>().prop_map(Step::Settle),
     ]
 }
@@ -244,6 +283,11 @@ fn nobody_is_passed_over_told_twice_or_left_asleep() {
                 Step::Run(who, most, room) => {
                     let at = who.index(all.len());
                     all[at].run(&mut house, most, room);
+                }
+                Step::Turn(who, at) => {
+                    let reader = who.index(all.len());
+                    let turn = house.turn(all[reader].key, at);
+                    all[reader].turns.push(turn);
                 }
                 Step::Settle(who) => {
                     let reader = &all[who.index(all.len())];
@@ -310,8 +354,9 @@ fn whoever_takes_the_place_of_one_that_left_has_their_turn() {
 /// A stream, and the other end of its connection.
 struct Peer {
     key: u32,
-    filter: usize,
-    from: i64,
+    /// From where on it followed what.
+    turns: Vec<(i64, usize)>,
+    untold: Vec<usize>,
     socket: std::net::TcpStream,
     read: Vec<u8>,
 }
@@ -336,7 +381,13 @@ impl Peer {
         house.state.members[key as usize].outlet = Outlet::Stream(line);
         house.state.lines += 1;
         house.state.revive(key);
-        Peer { key, filter: at, from, socket: client.into(), read: Vec::new() }
+        Peer {
+            key,
+            turns: vec![(from, at)],
+            untold: Vec::new(),
+            socket: client.into(),
+            read: Vec::new(),
+        }
     }
 
     /// Reads up to `most` bytes; whether there were any.
@@ -355,8 +406,27 @@ impl Peer {
     }
 
     fn wanted(&self, house: &House) -> Vec<u8> {
-        let events = house.wanted(self.filter, self.from);
-        events.iter().flat_map(|event| event.chunk().to_vec()).collect()
+        let parts = house.wanted_by(&self.turns);
+        let mut wanted = Vec::new();
+        for (n, (events, (seq, at))) in parts.iter().zip(&self.turns).enumerate() {
+            if n > 0 && !self.untold.contains(&n) {
+                let cursor = Cursor { epoch: "k".into(), seq: *seq };
+                let told = Topics { cursor, filter: Arc::new(filter(*at)), follows: None };
+                wanted.extend_from_slice(&chunk(&told.frame()));
+            }
+            events.iter().for_each(|event| wanted.extend_from_slice(event.chunk()));
+        }
+        wanted
+    }
+
+    /// A turn that it was not told of before this one it is not told of at all.
+    fn turn(&mut self, house: &mut House, at: usize) {
+        let untold = house.state.members[self.key as usize].person.untold;
+        let turn = house.turn(self.key, at);
+        if untold {
+            self.untold.push(self.turns.len() - 1);
+        }
+        self.turns.push(turn);
     }
 }
 
@@ -368,6 +438,7 @@ enum Act {
     Slice(usize),
     Read(prop::sample::Index, usize),
     Flush(prop::sample::Index),
+    Turn(prop::sample::Index, usize),
     Leave(prop::sample::Index),
 }
 
@@ -380,6 +451,8 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (any::<prop::sample::Index>(), 1..20_000_usize)
             .prop_map(|(who, most)| Act::Read(who, most)),
         2 => any::<prop::sample::Index>().prop_map(Act::Flush),
+        2 => (any::<prop::sample::Index>(), 0..FILTERS.len())
+            .prop_map(|(who, at)| Act::Turn(who, at)),
         1 => any::<prop::sample::Index>().prop_map(Act::Leave),
     ]
 }
@@ -414,6 +487,10 @@ fn whatever_the_kernel_takes_of_it_a_stream_is_sent_every_byte_once() {
                 Act::Flush(who) => {
                     let key = peers[who.index(peers.len())].key;
                     house.state.flush(&house.readers, house.position, key, &mut far);
+                }
+                Act::Turn(who, at) => {
+                    let peer = who.index(peers.len());
+                    peers[peer].turn(&mut house, at);
                 }
                 Act::Leave(who) => {
                     let gone = peers.swap_remove(who.index(peers.len()));

@@ -1,15 +1,14 @@
 //! One event as a line for eyes: time in Shanghai, what it is about, what
-//! happened. `--json` is for programs; this may change from release to release.
+//! happened. JSON is for programs; this may change from release to release.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::cli::client::printable;
 use crate::clock::{self, Millis};
 
 /// The line for an event of `kind` whose envelope is `told`.
-pub(super) fn of(kind: &str, told: &Value, now: Millis) -> String {
+pub fn of(kind: &str, told: &Value, now: Millis) -> String {
     let data = &told["data"];
     let product = plain(&data["product"]);
     let about = match (product.is_empty(), kind) {
@@ -24,6 +23,42 @@ pub(super) fn of(kind: &str, told: &Value, now: Millis) -> String {
     words.extend(happening(kind, data, now));
     words.retain(|word| !word.is_empty());
     printable(&words.join("  "))
+}
+
+/// The line, or with products in it the lines, for what a stream is told
+/// besides events.
+pub(super) fn control(kind: &str, told: &Value, now: Millis) -> String {
+    let mut lines = String::new();
+    for product in told["products"].as_array().into_iter().flatten() {
+        let words = [plain(&product["id"]), plain(&product["name"]), price(product)];
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        lines.extend([&*printable(&words.join("  ")), "\n"]);
+    }
+    let words = match kind {
+        "hello" => {
+            let topics = told["topics"].as_array().into_iter().flatten().map(plain);
+            vec![topics.collect::<Vec<_>>().join(" "), plain(&told["cursor"])]
+        }
+        "heartbeat" => vec![moment(now, now)],
+        "snapshot" => vec![labelled("part ", &told["part"], ""), plain(&told["cursor"])],
+        "reset" => vec![plain(&told["reason"]), plain(&told["cursor"])],
+        _ => {
+            vec![plain(&told["code"]), labelled("come back after ", &told["retry_after_ms"], " ms")]
+        }
+    };
+    let words = words.into_iter().filter(|word| !word.is_empty());
+    let words: Vec<_> = std::iter::once(format!("# {kind}")).chain(words).collect();
+    lines + &printable(&words.join("  ")) + "\n"
+}
+
+/// Text from outside, fit for a terminal: one line, no escape sequences, and
+/// nothing that reverses the direction of what follows.
+pub fn printable(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    };
+    text.chars().map(|c| if hidden(c) { ' ' } else { c }).collect()
 }
 
 fn happening(kind: &str, data: &Value, now: Millis) -> Vec<String> {
