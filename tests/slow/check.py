@@ -93,7 +93,6 @@ def main():
         for name in names:
             product(host, token, name)
         topics = "price/*,clearance,arrivals,room/x," + ",".join("product/" + name for name in names)
-        before = call(host, token, "GET", "/v1/poll?topic=room/x")["cursor"]
         slow = Slow(host, topics, args.bytes)
         slow.start()
         began, step, changes = time.monotonic(), 0, 0
@@ -119,7 +118,8 @@ def main():
         if slow.is_alive() or slow.bye:
             sys.exit("the reader did not hear the end")
         told = list(slow.frames())
-        every, after = [], before
+        # From where the reader began to be told.
+        every, after = [], next(data["cursor"] for kind, data in told if kind == "hello")
         while after:
             page = call(host, token, "GET", f"/v1/events?topic={topics}&after={after}&limit=200")
             every, after = every + page["events"], page["next"]
