@@ -189,6 +189,7 @@ impl Subscription {
             hub.follow_saved(&user).await?;
         }
         let (cursor, reset) = subscription.begin(start).await?;
+        hub.be_up_to_date();
         hub.advance(key, cursor);
         Ok((subscription, reset))
     }

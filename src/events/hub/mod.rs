@@ -349,6 +349,14 @@ impl Hub {
         }
     }
 
+    /// Puts before the groups what this thread was not woken for yet, so that
+    /// whoever was answered a write finds it when they ask next.
+    pub(super) fn be_up_to_date(self: &Rc<Hub>) {
+        while self.position() < self.readers.tail.head() {
+            self.absorb();
+        }
+    }
+
     async fn end_all(self: &Rc<Hub>) {
         let all = self.state.borrow().keys();
         for slice in all.chunks(SLICE) {
