@@ -97,7 +97,7 @@ fn document() -> utoipa::openapi::OpenApi {
         whole.merge(part);
     }
     for (path, item) in &mut whole.paths.paths {
-        let versioned = path.starts_with("/v1/products/{id}");
+        let versioned = path.starts_with("/v1/products/{id}") && !path.contains("reservations");
         let each = [&mut item.put, &mut item.post, &mut item.delete];
         each.into_iter().flatten().for_each(|operation| may_be_repeated(operation, versioned));
     }

@@ -32,6 +32,7 @@ struct Body {
 /// `GET /v1/me/feed`: what a merchant declared.
 #[utoipa::path(
     get, path = "/v1/me/feed", tag = "write", security(("bearer" = [])), summary = "How often a merchant said to be heard of 上报频率",
+    params(("merchant" = Option<String>, Query, description = "For operators")),
     responses((status = 200, description = "Null where nothing was said", body = Object, example = json!({"merchant":"m-hu","cadence_minutes":60})))
 )]
 async fn get_feed(
@@ -55,6 +56,7 @@ async fn get_feed(
 /// `PUT /v1/me/feed`: how often a merchant will be heard of; null for never mind.
 #[utoipa::path(
     put, path = "/v1/me/feed", tag = "write", security(("bearer" = [])), summary = "Say how often you will be heard of 声明上报频率",
+    params(("merchant" = Option<String>, Query, description = "For operators")),
     request_body(content = Object, example = json!({"cadence_minutes":60})),
     responses((status = 200, description = "As it is now", body = Object))
 )]

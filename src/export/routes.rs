@@ -123,13 +123,11 @@ async fn get_products(
 
 /// `GET /v1/export/stock.csv`: how many there are of each.
 #[utoipa::path(
-    get, path = "/v1/export/stock.csv", tag = "write", security(("bearer" = [])), summary = "Your stock changes as a file 导出库存流水",
-    params(("from" = Option<String>, Query, description = "RFC 3339 or a business day"),
-        ("to" = Option<String>, Query, description = "RFC 3339 or a business day"),
-        ("merchant" = Option<String>, Query, description = "For operators"),
+    get, path = "/v1/export/stock.csv", tag = "write", security(("bearer" = [])), summary = "Your stock as a file 导出库存",
+    params(("merchant" = Option<String>, Query, description = "For operators"),
         ("headers" = Option<String>, Query, description = "`en` (default) or `zh`"),
         ("bom" = Option<bool>, Query, description = "With a byte order mark, for Excel")),
-    responses((status = 200, description = "Oldest first", content_type = "text/csv", body = String))
+    responses((status = 200, description = "How much there is of each, as the import reads it", content_type = "text/csv", body = String))
 )]
 async fn get_stock(
     request: HttpRequest,
@@ -155,8 +153,8 @@ type Span = (Option<i64>, (Millis, Millis));
 /// `GET /v1/export/prices.csv?from=&to=`: every price that was told in a time.
 #[utoipa::path(
     get, path = "/v1/export/prices.csv", tag = "write", security(("bearer" = [])), summary = "Your prices as a file 导出价格流水",
-    params(("from" = Option<String>, Query, description = "RFC 3339 or a business day"),
-        ("to" = Option<String>, Query, description = "RFC 3339 or a business day"),
+    params(("from" = Option<String>, Query, description = "RFC 3339"),
+        ("to" = Option<String>, Query, description = "RFC 3339"),
         ("merchant" = Option<String>, Query, description = "For operators"),
         ("headers" = Option<String>, Query, description = "`en` (default) or `zh`"),
         ("bom" = Option<bool>, Query, description = "With a byte order mark, for Excel")),

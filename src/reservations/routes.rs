@@ -158,7 +158,9 @@ async fn post_commit(
 /// `GET /v1/products/{id}/reservations`: those of a merchant's own product.
 #[utoipa::path(
     get, path = "/v1/products/{id}/reservations", tag = "write", security(("bearer" = [])), summary = "What is reserved 预留列表",
-    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    params(("id" = String, Path, description = "The product", example = "7542-2003"),
+        ("limit" = Option<u32>, Query, description = "1 to 500"),
+        ("after" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "Those that are open", body = Object))
 )]
 async fn get_reservations(

@@ -127,7 +127,8 @@ struct Delta {
 /// `PUT /v1/products/{id}/stock`: so many there are.
 #[utoipa::path(
     put, path = "/v1/products/{id}/stock", tag = "write", security(("bearer" = [])), summary = "Say how much there is 盘点",
-    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    params(("id" = String, Path, description = "The product", example = "7542-2003"),
+        ("force" = Option<bool>, Query, description = "Even if it is less than what is reserved")),
     request_body(content = Quantity),
     responses((status = 200, description = "How much there is now", body = Object, example = json!({"product":"7542-2003","quantity":38,"stock_unit":"piece","changed":true,"version":3,"receipt":{"id":"5u8704-3","topics":["product/7542-2003","merchant/m-lin"],"subscribers":2}})))
 )]
@@ -139,7 +140,8 @@ async fn put_stock(id: Path<String>, write: Write) -> Result<HttpResponse, Probl
 /// `POST /v1/products/{id}/stock`: so many came or went.
 #[utoipa::path(
     post, path = "/v1/products/{id}/stock", tag = "write", security(("bearer" = [])), summary = "Say how much came or went 出入库",
-    params(("id" = String, Path, description = "The product", example = "7542-2003")),
+    params(("id" = String, Path, description = "The product", example = "7542-2003"),
+        ("force" = Option<bool>, Query, description = "Even if it is less than what is reserved")),
     request_body(content = Delta),
     responses((status = 200, description = "How much there is now", body = Object, example = json!({"product":"7542-2003","quantity":38,"stock_unit":"piece","changed":true,"version":3,"receipt":{"id":"5u8704-3","topics":["product/7542-2003","merchant/m-lin"],"subscribers":2}})))
 )]

@@ -170,6 +170,9 @@ async fn a_busy_day(service: &Service) {
     let request = service.request(reqwest::Method::PUT, "/v1/me/subscriptions");
     let request = request.bearer_auth(service.shopper("lin")).header("If-Match", "*").json(&set);
     service.send(request).await.ok();
+    // It is so already, and fires at once.
+    let rule = json!({ "product": "longjing", "op": "gte", "price": "1.00" });
+    service.post(&service.shopper("lin"), "/v1/alerts", rule).await.ok();
 }
 
 #[tokio::test]
