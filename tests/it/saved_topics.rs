@@ -167,3 +167,20 @@ async fn what_somebody_may_not_read_any_more_is_left_out_and_they_are_told() {
     assert_eq!(told["topics"], json!(["room/a", "room/b"]));
     assert_eq!(told["refused"], json!(["merchant/m1"]));
 }
+
+#[tokio::test]
+async fn whoever_asked_for_ascii_is_told_in_ascii_whatever_is_saved_by_then() {
+    let service = Service::start().await;
+    let lin = service.shopper("lin");
+    let stream = service.stream("topic=subscribed&ascii=true").bearer_auth(&lin);
+    let mut follower = service.listen(stream).await;
+    let wish = json!({ "add": ["room/a"] });
+    service.put(&lin, "/v1/me/subscriptions", wish).await.ok();
+    assert_eq!(follower.next().await.kind, "topics");
+
+    service.say("a", json!({ "text": "今晚八点开仓" })).await.ok();
+
+    let told = follower.next().await;
+    assert!(told.raw.is_ascii(), "{}", told.raw);
+    assert_eq!(told.data()["text"], "今晚八点开仓");
+}
